@@ -1,0 +1,2 @@
+VENV ?= .venv
+help: ; @echo "targets: demo test"

@@ -1,0 +1,220 @@
+"""The recipe: everything a run is asked to do, as one validated document (YAML, or a flow's parameters).
+
+Every key is classed. *Identity* keys decide what the attempts are: two recipes that differ in one of them are two runs.
+*Tunable* keys decide how much and how: changing them resumes the run. ``identity()`` is the first class alone.
+A registry name and ``module:function`` are interchangeable wherever a source, strategy or verifier is named.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tracemill.schemas.ids import digest
+
+TUNABLE: dict[str, Any] = {"tunable": True}
+
+
+def _tunable(default: Any = ..., **kwargs: Any) -> Any:
+    return Field(default, json_schema_extra=TUNABLE, **kwargs)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class SourceSpec(_Model):
+    """Where problems come from. ``kind`` is a registered source (``reasoning_gym``, ``gsm8k``, ``file``, ``hub`` ...)."""
+
+    kind: str = Field(description="a registered source, or module:function")
+    path: str | None = Field(None, description="a file, folder or Hub data set id")
+    subset: str | None = Field(None, description="the configuration of a Hub data set")
+    split: str | None = Field(
+        None, description="the split to read; problems of a test split stay out of training views"
+    )
+    revision: str | None = None
+    family: str | None = Field(None, description="reasoning-gym: the family's name")
+    size: int | None = Field(None, ge=1, description="reasoning-gym: how many problems")
+    seed: int = 0
+    options: dict[str, Any] = Field(default_factory=dict, description="reasoning-gym: the family's settings")
+    map: dict[str, str] = Field(default_factory=dict, description="our column -> theirs, for file and hub")
+    verifier: str | None = Field(None, description="verifier for these problems; the source's own where it has one")
+    domain: str | None = None
+    licence: str | None = None
+
+
+class EngineSpec(_Model):
+    """The model and who serves it. Keys come from the environment only (``api_key_env`` names the variable)."""
+
+    kind: Literal["local", "vllm", "openai", "replay", "simulated"] = "local"
+    model: str | None = Field(None, description="model name or folder; the local engine has one built in")
+    revision: str | None = None
+    dtype: str | None = None
+    licence: str | None = None
+    base_url: str | None = _tunable(None, description="openai: the endpoint, e.g. http://127.0.0.1:8000/v1")
+    api_key_env: str = _tunable("OPENAI_API_KEY", description="the environment variable that holds the key")
+    executable: str | None = _tunable(None, description="vllm: the python or vllm executable of its environment")
+    arguments: list[str] = _tunable(default_factory=list, description="vllm: more server arguments")
+    environment: dict[str, str] = _tunable(default_factory=dict, description="vllm: more environment variables")
+    tensor_parallel: int = _tunable(1, ge=1)
+    concurrency: int = _tunable(256, ge=1, le=8192, description="most requests in flight")
+    start_timeout: float = _tunable(900.0, gt=0, description="seconds until the server must be ready")
+    request_timeout: float = _tunable(1800.0, gt=0, description="seconds a request may take")
+    retries: int = _tunable(5, ge=0, le=20)
+    threads: int = _tunable(1, ge=1, description="local: threads")
+    price_in: float = _tunable(0.0, ge=0, description="US dollars per million prompt tokens")
+    price_out: float = _tunable(0.0, ge=0, description="US dollars per million completion tokens")
+    recording: str | None = _tunable(None, description="replay: a run folder or requests file to answer from")
+    simulation: dict[str, float] = Field(default_factory=dict, description="simulated: success, step_error, ...")
+
+
+class SamplingSpec(_Model):
+    temperature: float = Field(0.8, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int | None = Field(None, ge=1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    stop: list[str] = Field(default_factory=list)
+    logprobs: bool = False
+    seed: int = Field(0, ge=0)
+    max_tokens: int = _tunable(2048, ge=1)
+
+
+class TemplateSpec(_Model):
+    """A shipped template by ``name``; the other keys change it."""
+
+    name: str = "cot"
+    user: str | None = None
+    system: str | None = None
+    route: Literal["chat", "completion"] | None = None
+    shots: list[tuple[str, str]] | None = Field(None, description="worked examples: [question, answer]")
+    prefill: str | None = None
+
+
+class StrategySpec(_Model):
+    kind: str = Field("samples", description="a registered strategy, or module:function")
+    n: int = _tunable(4, ge=1, le=4096, description="attempts per problem")
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class VerifierSpec(_Model):
+    """Options for the problems' own verifier, by name, or one more verifier to run (``module:function``)."""
+
+    kind: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    time_limit: float | None = Field(None, gt=0, description="seconds per candidate")
+    all_problems: bool = Field(False, description="run on every trace, not only where a problem names it")
+
+
+class ViewsSpec(_Model):
+    """What a trainer loads: which views, and what is kept in them."""
+
+    names: list[Literal["sft", "all", "unverified_mix", "rl"]] = ["sft", "all", "unverified_mix", "rl"]
+    cap: int = Field(10, ge=1, description="most kept traces per problem (ReST-EM's 10)")
+    validation: float = Field(0.0, ge=0, lt=1, description="share of problem clusters in the validation split")
+    pass_rate: tuple[float, float] = Field((0.0, 1.0), description="rl: problems whose pass rate lies inside")
+    include_test: bool = Field(False, description="let a benchmark's test split into training views")
+    tokenizer: str | None = Field(None, description="a tokenizer folder or Hub id, or 'local'; adds tokenized forms")
+
+    @model_validator(mode="after")
+    def _band(self) -> ViewsSpec:
+        low, high = self.pass_rate
+        if not 0 <= low <= high <= 1:
+            raise ValueError("pass_rate must be [low, high] with 0 <= low <= high <= 1")
+        return self
+
+
+class BudgetSpec(_Model):
+    """Stop asking when this much was spent; what is finished stays."""
+
+    tokens: int | None = Field(None, ge=1)
+    usd: float | None = Field(None, gt=0)
+
+
+class Recipe(_Model):
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
+    problems: list[SourceSpec] = Field(min_length=1)
+    engine: EngineSpec = EngineSpec()
+    template: TemplateSpec = TemplateSpec()
+    sampling: SamplingSpec = SamplingSpec()
+    strategy: StrategySpec = StrategySpec()
+    round: int = Field(0, ge=0)
+    limit: int | None = _tunable(None, ge=1, description="at most so many problems")
+    baseline: bool = _tunable(True, description="print the question-blind baseline beside the pass rate")
+    shard_size: int = _tunable(256, ge=1, description="problems per shard")
+    shards_in_flight: int = _tunable(4, ge=1)
+    verifiers: list[VerifierSpec] = _tunable(default_factory=list)
+    verifier_workers: int | None = _tunable(None, ge=1, description="worker processes; one per core by default")
+    views: ViewsSpec = _tunable(ViewsSpec())
+    budget: BudgetSpec = _tunable(BudgetSpec())
+    orchestrator: Literal["prefect", "none"] = _tunable(
+        "prefect", description="none runs the same shards without Prefect"
+    )
+
+    @model_validator(mode="after")
+    def _greedy(self) -> Recipe:
+        if self.sampling.temperature == 0 and self.strategy.n > 1:
+            raise ValueError(
+                "temperature 0 gives the same text n times: set strategy.n to 1 or sampling.temperature above 0"
+            )
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """The identity keys and their values, nested as in the recipe."""
+        return _identity(self)
+
+    @property
+    def identity_hash(self) -> str:
+        return digest("recipe", self.identity())
+
+    @property
+    def recipe_hash(self) -> str:
+        return digest("recipe", self.model_dump(mode="json"))
+
+
+def _identity(model: BaseModel) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, info in type(model).model_fields.items():
+        extra = info.json_schema_extra
+        if isinstance(extra, dict) and extra.get("tunable"):
+            continue
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            kept[name] = _identity(value)
+        elif isinstance(value, list):
+            kept[name] = [_identity(v) if isinstance(v, BaseModel) else v for v in value]
+        else:
+            kept[name] = value
+    return kept
+
+
+class ImportRecipe(_Model):
+    """What ``tracemill import`` is asked to do: existing traces, checked and curated as any run.
+
+    ``problems`` gives the problems that the traces answer where the files do not carry prompt and gold themselves.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
+    files: list[str] = Field(min_length=1)
+    format: str = Field(description="a registered trace format, or module:function")
+    map: dict[str, str] = Field(default_factory=dict, description="our column -> theirs")
+    problems: list[SourceSpec] = Field(default_factory=list)
+    model: str | None = Field(None, description="the policy, where the files do not name it")
+    verifier: str | None = Field(None, description="the verifier of problems that come with the traces")
+    verifiers: list[VerifierSpec] = _tunable(default_factory=list)
+    verifier_workers: int | None = _tunable(None, ge=1)
+    views: ViewsSpec = _tunable(ViewsSpec())
+    baseline: bool = _tunable(True)
+
+    def identity(self) -> dict[str, Any]:
+        return _identity(self)
+
+    @property
+    def identity_hash(self) -> str:
+        return digest("recipe", self.identity())
+
+    @property
+    def recipe_hash(self) -> str:
+        return digest("recipe", self.model_dump(mode="json"))

@@ -1,0 +1,1 @@
+"""Sampling strategies: independent samples, self-consistency, rationalisation."""

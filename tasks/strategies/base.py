@@ -1,0 +1,68 @@
+"""What a strategy is: ordinary code over one problem and a ``generate`` callable.
+
+A strategy never stores anything. Resuming it is running it again with ``generate`` served from the ledger, so it must
+ask for the same things in the same order whenever it is given the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tracemill.schemas.enums import TraceKind
+from tracemill.schemas.records import Problem
+from tracemill.tasks.engines.base import Completion, Sampling
+from tracemill.tasks.templates import Template
+from tracemill.verifiers.base import Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One attempt to be stored as a trace. ``path`` is its place below the problem (``"3"``, ``"3/rationalised"``).
+
+    ``template`` is the one that the stored prompt is rebuilt from, which for a rationalised attempt is the one without the hint.
+    ``parent`` is the path of the draft that this one revises.
+    """
+
+    path: str
+    kind: TraceKind
+    template: Template
+    completion: Completion
+    seed: int
+    parent: str | None = None
+
+
+class Generate(Protocol):
+    """Ask the engine once, for the attempt at ``path``. Served from the ledger where the answer was paid for already."""
+
+    def __call__(
+        self,
+        template: Template,
+        path: str,
+        *,
+        variables: Mapping[str, str] | None = None,
+        draw: int = 0,
+        sampling: Sampling | None = None,
+    ) -> Awaitable[tuple[Completion, int]]: ...
+
+
+#: Check a response to this problem with the problem's own verifier.
+Verify = Callable[[str, str], Awaitable[Judgement]]  # (response, finish_reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a strategy may use. ``index`` counts independent runs of the strategy on the problem, from 0."""
+
+    problem: Problem
+    index: int
+    template: Template
+    sampling: Sampling
+    generate: Generate
+    verify: Verify
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: A strategy: from a context to the attempts made, the attempt at path ``str(context.index)`` first.
+Strategy = Callable[[Context], Awaitable[list[Draft]]]

@@ -1,0 +1,1 @@
+"""Is this right? Verifiers and the worker pool that they share."""
