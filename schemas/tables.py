@@ -160,7 +160,7 @@ _ALL = [
     ),
     _table(
         "requests",
-        ("request_key", "attempt_id", "max_tokens"),
+        ("request_key", "attempt_id", "max_tokens", "finish_reason"),
         [
             _req("request_key", _S),
             _req("attempt_id", _S),

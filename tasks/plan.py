@@ -1,0 +1,179 @@
+"""What a run still owes: wanted attempts minus committed ones, cut into shards.
+
+Every wanted attempt is owed until a trace of it is committed. A trace that ended at a smaller token limit, and one whose
+request failed, is owed again; the old trace is then *superseded*, not removed. A shard's id is a function of its attempts
+alone, so an interrupted shard finds its own ledger again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tracemill.schemas import ids
+from tracemill.schemas.enums import FinishReason
+from tracemill.schemas.recipe import Recipe
+from tracemill.schemas.records import Policy, Problem
+from tracemill.tasks.engines.base import Completion, Sampling
+from tracemill.tasks.store import RunStore
+from tracemill.tasks.templates import Template
+
+#: Attempts in one shard at the most: bounds memory where n is large and traces are long.
+SHARD_ATTEMPTS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """How attempt ids are made in this run: everything that identifies an attempt but its problem and path."""
+
+    policy: Policy
+    template: Template
+    sampling: Sampling
+    strategy: Mapping[str, Any]
+    round: int
+    policy_id: str
+    template_id: str
+    sampling_id: str
+
+    @classmethod
+    def of(cls, recipe: Recipe, policy: Policy, template: Template) -> Attempts:
+        spec = recipe.sampling
+        sampling = Sampling(
+            temperature=spec.temperature,
+            top_p=spec.top_p,
+            top_k=spec.top_k,
+            min_p=spec.min_p,
+            presence_penalty=spec.presence_penalty,
+            frequency_penalty=spec.frequency_penalty,
+            stop=tuple(spec.stop),
+            logprobs=spec.logprobs,
+            seed=spec.seed,
+            max_tokens=spec.max_tokens,
+        )
+        strategy = {"name": recipe.strategy.kind, "parameters": recipe.strategy.parameters}
+        return cls(
+            policy,
+            template,
+            sampling,
+            strategy,
+            recipe.round,
+            policy.policy_id,
+            template.template_id,
+            sampling.sampling_id,
+        )
+
+    def attempt_id(self, problem: Problem, path: str) -> str:
+        return ids.attempt_id(
+            problem.problem_id, self.policy_id, self.template_id, self.sampling_id, self.strategy, self.round, path
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One attempt to make: run number ``index`` of the strategy on ``problem``."""
+
+    problem: Problem
+    index: int
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of commitment: hundreds of problems' owed attempts."""
+
+    shard_id: str
+    owed: tuple[Owed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Shards to do; ``wanted`` and ``committed`` attempts; the traces to supersede and the texts to continue.
+
+    ``short`` maps a request key to what was paid for it under a smaller token limit; ``replaced`` maps an attempt to the ids
+    of its committed traces that a new one makes obsolete; ``held`` has every committed trace id of those attempts.
+    """
+
+    shards: tuple[Shard, ...]
+    wanted: int
+    committed: int
+    short: Mapping[str, Completion]
+    replaced: Mapping[str, tuple[str, ...]]
+
+    @property
+    def owed(self) -> int:
+        return self.wanted - self.committed
+
+
+def plan(run: RunStore, problems: Sequence[Problem], recipe: Recipe, attempts: Attempts) -> Plan:
+    """What ``recipe`` still owes on ``problems``, given what ``run`` has committed."""
+    done, again = _committed(run, recipe.sampling.max_tokens)
+    owed: list[Owed] = []
+    wanted = 0
+    for problem in problems:
+        for index in range(recipe.strategy.n):
+            wanted += 1
+            attempt = attempts.attempt_id(problem, str(index))
+            if attempt not in done:
+                owed.append(Owed(problem, index, attempt))
+    return Plan(
+        tuple(cut(owed, recipe.shard_size)), wanted, wanted - len(owed), _paid_short(run, again), again
+    )
+
+
+def cut(owed: Sequence[Owed], problems_per_shard: int) -> Iterator[Shard]:
+    """``owed`` in order, in shards of so many problems and at most ``SHARD_ATTEMPTS`` attempts, never splitting a problem's
+    attempts unless one problem alone exceeds the limit.
+    """
+    current: list[Owed] = []
+    seen: set[str] = set()
+    for item in owed:
+        new = item.problem.problem_id not in seen
+        if current and ((new and len(seen) >= problems_per_shard) or len(current) >= SHARD_ATTEMPTS):
+            yield _shard(current)
+            current, seen = [], set()
+        seen.add(item.problem.problem_id)
+        current.append(item)
+    if current:
+        yield _shard(current)
+
+
+def _shard(owed: Sequence[Owed]) -> Shard:
+    return Shard(ids.digest("shard", "sample", [item.attempt_id for item in owed]), tuple(owed))
+
+
+def _committed(run: RunStore, max_tokens: int) -> tuple[set[str], dict[str, tuple[str, ...]]]:
+    """Attempts that are finished, and for those to be made again the traces they have now."""
+    table = run.read("traces", ["attempt_id", "trace_id", "finish_reason", "completion_tokens", "error", "kind"])
+    done: set[str] = set()
+    unfinished: dict[str, tuple[str, ...]] = {}
+    columns = [table.column(i).to_pylist() for i in range(5)]
+    for attempt, trace, finish, tokens, error in zip(*columns, strict=True):
+        cut_short = finish == FinishReason.LENGTH.value and tokens is not None and tokens < max_tokens
+        if error is None and not cut_short:
+            done.add(attempt)
+        else:
+            unfinished[attempt] = (*unfinished.get(attempt, ()), trace)
+    return done, {attempt: traces for attempt, traces in unfinished.items() if attempt not in done}
+
+
+def _paid_short(run: RunStore, again: Mapping[str, tuple[str, ...]]) -> dict[str, Completion]:
+    """By request key, the longest text that was paid for under a smaller limit."""
+    if not again:
+        return {}
+    traces = run.read(
+        "traces", ["attempt_id", "text", "finish_reason", "prompt_tokens", "completion_tokens", "error"]
+    )
+    texts: dict[str, tuple[str, int | None, int | None]] = {}
+    for attempt, text, finish, prompt_tokens, tokens, error in zip(*(c.to_pylist() for c in traces.columns), strict=True):
+        if attempt in again and error is None and finish == FinishReason.LENGTH.value:
+            held = texts.get(attempt)
+            if held is None or (tokens or 0) > (held[2] or 0):
+                texts[attempt] = (text, prompt_tokens, tokens)
+    requests = run.read("requests", ["request_key", "attempt_id"])
+    short: dict[str, Completion] = {}
+    for key, attempt in zip(*(c.to_pylist() for c in requests.columns), strict=True):
+        if attempt in texts:
+            text, prompt_tokens, tokens = texts[attempt]
+            short[key] = Completion(text, FinishReason.LENGTH.value, prompt_tokens, tokens)
+    return short

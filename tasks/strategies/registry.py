@@ -1,0 +1,23 @@
+"""A strategy's name, or ``module:function``, to the strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tracemill.schemas.plugins import resolve
+from tracemill.tasks.strategies.base import Strategy
+from tracemill.tasks.strategies.samples import samples
+from tracemill.tasks.strategies.star import star
+
+STRATEGIES: Final[Mapping[str, Strategy]] = {
+    "samples": samples,
+    "self_consistency": samples,
+    "star": star,
+}
+
+
+def build_strategy(name: str) -> Strategy:
+    """The strategy called ``name``; unknown names are a ``UsageError``."""
+    strategy: Strategy = resolve(name, STRATEGIES, noun="strategy", group="tracemill.strategies")
+    return strategy
