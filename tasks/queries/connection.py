@@ -1,0 +1,152 @@
+"""A DuckDB connection over the committed rows of runs.
+
+What must stay true: only files that a commit lists are read, so a live run shows whole shards and nothing else; a file of
+a table version that this code does not know is refused; of the views' drops only those of the newest build count.
+Nothing is downloaded: DuckDB's extensions are neither installed nor loaded on demand.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tracemill.schemas.tables import TABLES, check_version
+from tracemill.tasks.store import Commit, RunStore
+from tracemill.verifiers.normal import normal_form
+
+VIEWS_STAGE: Final = "views"
+
+_CONFIG: Final = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_FUNNELS: Final = pa.schema(
+    [
+        ("run", pa.string()),
+        ("stage", pa.string()),
+        ("place", pa.int64()),
+        ("rows_in", pa.int64()),
+        ("rows_out", pa.int64()),
+    ]
+)
+_DROPPED: Final = pa.schema(
+    [("run", pa.string()), ("stage", pa.string()), ("reason", pa.string()), ("dropped", pa.int64())]
+)
+
+
+def connect(runs: Sequence[RunStore]) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with a view per table and those of ``docs/sql.md`` over the committed rows of ``runs``.
+
+    The first column of every view is ``run``: the run's name, followed by ``@`` and its folder where two runs share one.
+    The commits are listed when this is called. Raises ``StoreError`` for a table version that is not known.
+    """
+    labels = _labels(runs)
+    commits = {label: current_commits(run) for label, run in zip(labels, runs, strict=True)}
+    connection = duckdb.connect(":memory:", config=_CONFIG)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(
+        f"SET temp_directory = {_quote(os.path.join(tempfile.gettempdir(), f'tracemill-sql-{os.getpid()}'))}"
+    )
+    _register_remote(connection, runs)
+    for run in runs:
+        for table in TABLES:
+            _check(run, table)
+    for table in TABLES:
+        scans = [
+            _scan(_quote(label) + " AS run", _paths(run, table, commits[label]))
+            for label, run in zip(labels, runs, strict=True)
+        ]
+        connection.execute(f"CREATE VIEW {table} AS {_union(scans)}")
+    connection.execute(f"CREATE VIEW _requests AS {_union(_requests(labels, runs, commits))}")
+    _create_funnels(connection, commits)
+    connection.create_function("normal_form", _normal, ["VARCHAR"], "VARCHAR")
+    connection.execute(files(__package__).joinpath("views.sql").read_text("utf-8"))
+    return connection
+
+
+def current_commits(run: RunStore) -> list[Commit]:
+    """The commits of ``run`` in the order in which they were made, of stage ``views`` only the newest."""
+    commits = sorted(run.commits(), key=lambda commit: (commit.created_at, commit.stage, commit.shard))
+    builds = [commit for commit in commits if commit.stage == VIEWS_STAGE]
+    return [commit for commit in commits if commit.stage != VIEWS_STAGE or commit is builds[-1]]
+
+
+def _labels(runs: Sequence[RunStore]) -> list[str]:
+    shared = Counter(run.name for run in runs)
+    return [run.name if shared[run.name] == 1 else f"{run.name}@{run.path}" for run in runs]
+
+
+def _paths(run: RunStore, table: str, commits: Iterable[Commit]) -> list[str]:
+    shards = (file.path for commit in commits for file in commit.files if file.table == table)
+    return [f"{run.path}/{name}" for name in (f"{table}/_empty.parquet", *shards)]
+
+
+def _requests(labels: Sequence[str], runs: Sequence[RunStore], commits: dict[str, list[Commit]]) -> list[str]:
+    scans = []
+    for label, run in zip(labels, runs, strict=True):
+        by_stage: dict[str, list[Commit]] = {"sample": []}
+        for commit in commits[label]:
+            by_stage.setdefault(commit.stage, []).append(commit)
+        scans += [
+            _scan(f"{_quote(label)} AS run, {_quote(stage)} AS stage", _paths(run, "requests", group))
+            for stage, group in by_stage.items()
+            if stage == "sample" or any(commit.rows("requests") for commit in group)
+        ]
+    return scans
+
+
+def _create_funnels(connection: duckdb.DuckDBPyConnection, commits: dict[str, list[Commit]]) -> None:
+    funnels: list[dict[str, Any]] = []
+    dropped: list[dict[str, Any]] = []
+    for label, made in commits.items():
+        for place, commit in enumerate(made):
+            for funnel in _funnels_of(commit):
+                stage = {"run": label, "stage": funnel["stage"]}
+                funnels.append({**stage, "place": place, "rows_in": funnel["in"], "rows_out": funnel["out"]})
+                dropped += [{**stage, "reason": reason, "dropped": n} for reason, n in funnel["dropped"].items() if n]
+    for name, rows, schema in (("_funnels", funnels, _FUNNELS), ("_dropped", dropped, _DROPPED)):
+        table = pa.Table.from_pylist(rows, schema=schema)
+        connection.register("_arrow", table)
+        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM _arrow")
+        connection.unregister("_arrow")
+
+
+def _funnels_of(commit: Commit) -> list[dict[str, Any]]:
+    several = commit.info.get("funnels")
+    if isinstance(several, list):
+        return several
+    return [] if commit.funnel is None else [commit.funnel.document()]
+
+
+def _scan(columns: str, paths: Sequence[str]) -> str:
+    return f"SELECT {columns}, * FROM read_parquet([{', '.join(_quote(path) for path in paths)}])"
+
+
+def _union(scans: Sequence[str]) -> str:
+    return " UNION ALL ".join(scans)
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _check(run: RunStore, table: str) -> None:
+    path = f"{run.path}/{table}/_empty.parquet"
+    if "://" not in path:
+        check_version(pq.read_schema(path), where=path)
+
+
+def _register_remote(connection: duckdb.DuckDBPyConnection, runs: Sequence[RunStore]) -> None:
+    for protocol in sorted({run.path.split("://")[0] for run in runs if "://" in run.path}):
+        import fsspec
+
+        connection.register_filesystem(fsspec.filesystem(protocol))
+
+
+def _normal(text: str) -> str | None:
+    return normal_form(text)

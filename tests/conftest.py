@@ -1,0 +1,172 @@
+"""A small run made by hand, whose every number can be worked out on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tracemill.schemas import ids
+from tracemill.schemas.recipe import Recipe
+from tracemill.schemas.records import Policy, Problem
+from tracemill.schemas.tables import schema_of
+from tracemill.tasks.store import Funnel, RunStore
+
+POLICY = Policy("tiny-model", "simulated")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One attempt: its answer and what each verifier made of it (verifier, outcome, level, version)."""
+
+    answer: str | None
+    verdicts: Sequence[tuple[str, str, str, str]] = field(default_factory=tuple)
+    kind: str = "sample"
+    repeats: int = 1
+    error: str | None = None
+    text: str | None = None
+
+
+def rule(outcome: str, verifier: str = "answer", version: str = "1.0") -> tuple[str, str, str, str]:
+    return verifier, outcome, "rule", version
+
+
+@dataclass(slots=True)
+class Bench:
+    """Writes runs by hand; ``trace_id(problem, index)`` names what it wrote."""
+
+    root: Path
+    traces: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    def run(
+        self,
+        problems: Sequence[tuple[Problem, Sequence[Said]]],
+        *,
+        name: str = "hand",
+        drops: Sequence[tuple[str, int, str, str]] = (),
+        folder: str | None = None,
+    ) -> RunStore:
+        """``drops`` are (prompt, index, stage, reason)."""
+        recipe = Recipe.model_validate({"name": name, "problems": [{"kind": "file", "path": "p.jsonl"}]})
+        run = RunStore.start(self.root / (folder or name), recipe)
+        self._commit(
+            run,
+            "load",
+            "problems",
+            [p.row() for p, _ in problems],
+            Funnel("load", len(problems) + 1, len(problems), {"empty_gold": 1}),
+        )
+        self._commit(run, "policies", "policies", [POLICY.row()])
+        traces, requests, verdicts = [], [], []
+        for problem, attempts in problems:
+            for index, said in enumerate(attempts):
+                attempt = ids.attempt_id(problem.problem_id, POLICY.policy_id, "f", "s", {}, 0, str(index))
+                text = said.text if said.text is not None else f"so the answer is {said.answer}"
+                trace = ids.trace_id(attempt, text)
+                self.traces[problem.prompt, index] = trace
+                traces.append(trace_row(trace, attempt, problem, index, text, said))
+                requests.append(request_row(attempt, said))
+                verdicts += [verdict_row(trace, *verdict) for verdict in said.verdicts]
+        run.commit(
+            "sample",
+            "one",
+            {
+                "traces": pa.Table.from_pylist(traces, schema=schema_of("traces")),
+                "requests": pa.Table.from_pylist(requests, schema=schema_of("requests")),
+            },
+            Funnel("sample", len(traces), len(traces)),
+        )
+        self._commit(run, "verify", "verdicts", verdicts, Funnel("verify", len(verdicts), len(verdicts)))
+        rows = [
+            {"subject_id": self.traces[prompt, index], "stage": stage, "reason": reason, "detail": None}
+            for prompt, index, stage, reason in drops
+        ]
+        self._commit(run, "curate", "drops", rows)
+        run.close()
+        return run
+
+    @staticmethod
+    def _commit(
+        run: RunStore, stage: str, table: str, rows: list[dict[str, Any]], funnel: Funnel | None = None
+    ) -> None:
+        run.commit(stage, "one", {table: pa.Table.from_pylist(rows, schema=schema_of(table))}, funnel)
+
+
+def trace_row(trace: str, attempt: str, problem: Problem, index: int, text: str, said: Said) -> dict[str, Any]:
+    return {
+        "trace_id": trace,
+        "attempt_id": attempt,
+        "problem_id": problem.problem_id,
+        "kind": said.kind,
+        "sample_index": index,
+        "path": str(index),
+        "text": text,
+        "answer": said.answer,
+        "steps": [{"start": 0, "end": len(text)}],
+        "segmenter": "whole",
+        "finish_reason": "error" if said.error else "stop",
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "policy_id": POLICY.policy_id,
+        "strategy": '{"name":"samples","parameters":{}}',
+        "seed": index,
+        "round": 0,
+        "repeats": said.repeats,
+        "error": said.error,
+        "text_hash": ids.text_hash(text),
+    }
+
+
+def request_row(attempt: str, said: Said) -> dict[str, Any]:
+    return {
+        "request_key": ids.digest("r", attempt),
+        "attempt_id": attempt,
+        "route": "chat",
+        "prompt_hash": "h",
+        "max_tokens": 64,
+        "draw": 0,
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "finish_reason": "error" if said.error else "stop",
+        "cost_usd": 0.001,
+        "retries": 0,
+        "error": said.error,
+    }
+
+
+def verdict_row(trace: str, verifier: str, outcome: str, level: str, version: str) -> dict[str, Any]:
+    return {
+        "subject_id": trace,
+        "verifier": verifier,
+        "version": version,
+        "config_hash": "c",
+        "inputs_hash": "i",
+        "outcome": outcome,
+        "level": level,
+        "backend": "python",
+        "isolation": "process",
+        "reason": f"{verifier} says {outcome}",
+        "evidence": "{}",
+        "verified_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Writes runs by hand below the test's folder."""
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def said() -> type[Said]:
+    return Said
+
+
+@pytest.fixture
+def by_rule() -> Callable[..., tuple[str, str, str, str]]:
+    return rule
