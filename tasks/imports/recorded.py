@@ -1,0 +1,205 @@
+"""One attempt as somebody recorded it, before it has a problem, a policy or an id of ours; and the columns it is read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any, Final
+
+from tracemill.schemas.enums import FinishReason
+from tracemill.schemas.recipe import ImportRecipe
+from tracemill.schemas.records import Drop
+from tracemill.tasks.sources.columns import PROBLEM_NAMES, CellError, Columns, bind, cell_text
+from tracemill.tasks.sources.mapped import HEAD, message_text
+from tracemill.tasks.sources.read import Row
+
+Message = dict[str, str]
+
+#: The stage that a trace row is dropped in.
+STAGE: Final = "import"
+
+#: Keys of a recipe's ``map`` that are not columns: label columns (comma-separated), and kinds whose answer needs execution.
+OPTIONS: Final = ("labels", "skip_kinds")
+
+#: What people call the columns that every format may have.
+TRACE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "problem_id": ("problem_id",),
+    "prompt": PROBLEM_NAMES["prompt"],
+    "gold": PROBLEM_NAMES["gold"],
+    "choices": PROBLEM_NAMES["choices"],
+    "reference_solution": ("reference_solution", "solution"),
+    "licence": PROBLEM_NAMES["licence"],
+    "domain": ("domain",),
+    "split": ("split",),
+    "response": ("response", "output", "completion", "generation"),
+    "reasoning": ("reasoning_content",),
+    "model": ("model", "model_name"),
+    "sample_index": ("sample", "sample_index"),
+    "repeats": ("repeats", "runs"),
+    "kind": ("kind",),
+    "prediction": ("pred", "prediction", "predicted_answer"),
+    "finish_reason": ("finish_reason", "stop_reason"),
+    "prompt_tokens": ("prompt_tokens",),
+    "completion_tokens": ("completion_tokens", "num_generated_tokens"),
+    "step": (),
+    "error": ("error",),
+}
+
+#: Columns that say whether the response is right; the data's own opinion, never ours.
+LABELS: Final = (
+    "correct",
+    "is_correct",
+    "source_label",
+    "symbolic_correct",
+    "judge_correct",
+    "judgement",
+    "score",
+    "reward",
+)
+
+_FINISH: Final = {
+    "stop": FinishReason.STOP,
+    "eos": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "abort": FinishReason.ABORT,
+    "error": FinishReason.ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """``path`` tells the attempts of one file apart, the same on every import: the row, and the place in the row's list.
+
+    ``labels`` are (column, value) as the data has them; ``revision`` is a training step or the like of an on-policy dump.
+    """
+
+    row: Row
+    path: str
+    text: str
+    prompt: str | None = None
+    problem_ref: str | None = None
+    gold: str | None = None
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    choices: tuple[str, ...] | None = None
+    reference_solution: str | None = None
+    licence: str | None = None
+    domain: str | None = None
+    split: str | None = None
+    messages: list[Message] | None = None
+    model: str | None = None
+    revision: str | None = None
+    sample_index: int | None = None
+    repeats: int = 1
+    kind: str | None = None
+    prediction: str | None = None
+    finish_reason: str = FinishReason.UNKNOWN.value
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    error: str | None = None
+    labels: tuple[tuple[str, Any], ...] = ()
+
+
+#: A trace format: from the rows of one file to attempts and drops.
+Format = Callable[[Iterator[Row | Drop], ImportRecipe], Iterator[Recorded | Drop]]
+#: From one row to its attempts; ``CellError`` for a row that cannot be read.
+Convert = Callable[[Row, Columns], list[Recorded]]
+
+
+def attempts(
+    rows: Iterator[Row | Drop],
+    recipe: ImportRecipe,
+    names: Mapping[str, Sequence[str]],
+    required: Sequence[str],
+    convert: Convert,
+) -> Iterator[Recorded | Drop]:
+    """The attempts of ``rows``: columns bound by ``names`` and the recipe's map, each row converted or dropped."""
+    head = list(islice(rows, HEAD))
+    first = [row for row in head if isinstance(row, Row)]
+    mapping = {ours: theirs for ours, theirs in recipe.map.items() if ours not in OPTIONS}
+    columns = bind(first, mapping, names, required=required, flag="--map") if first else Columns({})
+    for row in chain(head, rows):
+        if isinstance(row, Drop):
+            yield Drop(row.subject_id, STAGE, row.reason, row.detail)
+            continue
+        try:
+            yield from convert(row, columns)
+        except CellError as error:
+            yield Drop(row.name, STAGE, "bad_row", str(error))
+
+
+def fields(row: Row, columns: Columns, labels: Sequence[str] = LABELS) -> dict[str, Any]:
+    """Everything but ``path`` and ``text`` that the common columns say, as arguments of ``Recorded``."""
+    names = columns.names
+    gold = columns.get(row, "gold") if "gold" in names else None
+    found: dict[str, Any] = {
+        "row": row,
+        "spec": gold if isinstance(gold, dict) else {},  # a puzzle's own inputs in the place of an answer
+        "gold": None if isinstance(gold, dict) else columns.text(row, "gold"),
+        "labels": tuple((name, row.values[name]) for name in labels if row.values.get(name) is not None),
+    }
+    if "prompt" in names:
+        found["prompt"] = message_text(columns.get(row, "prompt"), names["prompt"])
+    for ours in ("reference_solution", "licence", "domain", "split", "model", "kind", "prediction", "error"):
+        if ours in names:
+            found[ours] = columns.text(row, ours)
+    if "problem_id" in names:
+        found["problem_ref"] = columns.text(row, "problem_id")
+    for ours in ("sample_index", "prompt_tokens", "completion_tokens"):
+        if ours in names:
+            found[ours] = _whole(columns.get(row, ours), names[ours])
+    if "repeats" in names:
+        found["repeats"] = _repeats(columns.get(row, "repeats"), names["repeats"])
+    if "choices" in names:
+        choices = columns.get(row, "choices")
+        if isinstance(choices, list) and choices:
+            found["choices"] = tuple(cell_text(choice, "choices") or "" for choice in choices)
+    if "step" in names:
+        step = columns.text(row, "step")
+        found["revision"] = None if step is None else f"step-{step}"
+    if found.get("error"):
+        found["finish_reason"] = FinishReason.ERROR.value
+    elif "finish_reason" in names:
+        found["finish_reason"] = finish_reason(columns.text(row, "finish_reason"))
+    return found
+
+
+def single(row: Row, columns: Columns) -> list[Recorded]:
+    """A row that is one attempt: its response, with separate reasoning put back as a think block."""
+    said = fields(row, columns)
+    text = columns.text(row, "response")
+    if text is None and not said.get("error"):
+        raise CellError(f"column {columns.names.get('response', 'response')!r} is empty")
+    return [Recorded(path=str(row.number), text=thought(columns.text(row, "reasoning"), text or ""), **said)]
+
+
+def thought(reasoning: str | None, content: str) -> str:
+    """The raw turn of a server that returned its reasoning apart."""
+    return f"<think>\n{reasoning}\n</think>\n\n{content}" if reasoning else content
+
+
+def finish_reason(value: str | None) -> str:
+    """Our name for why generation ended; ``unknown`` for what is not known to mean one of ours."""
+    return _FINISH.get((value or "").lower(), FinishReason.UNKNOWN).value
+
+
+def _whole(value: Any, column: str) -> int | None:
+    if value is None or value == "":
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None if not isinstance(value, list | dict) else _not_a_number(value, column)
+
+
+def _not_a_number(value: Any, column: str) -> int:
+    raise CellError(f"column {column!r} holds a {type(value).__name__}, not a number")
+
+
+def _repeats(value: Any, column: str) -> int:
+    """How many recorded attempts a row stands for: a number, or a list with one entry for each."""
+    count = len(value) if isinstance(value, list) else _whole(value, column)
+    return max(count or 1, 1)
