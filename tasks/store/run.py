@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -217,15 +217,22 @@ class RunStore:
         folder = LocalLocation(self._ledgers())
         return [folder.address(name) for name in folder.names() if name.endswith(ledgers.SUFFIX)]
 
-    def paid(self) -> Paid:
-        """What earlier starts and reused runs paid for, by request key. Ask the shard's own ledger first."""
-        self.warnings += filter(None, map(ledgers.mend, self.ledgers()))
-        return Paid(self.ledgers())
+    def paid(self, open_shards: Collection[str] = ()) -> Paid:
+        """What earlier starts and reused runs paid for, by request key. Ask the shard's own ledger first.
+
+        The ledgers of ``open_shards`` are left out: they are removed one by one as those shards are committed.
+        """
+        names = {shard + ledgers.SUFFIX for shard in open_shards}
+        others = [path for path in self.ledgers() if os.path.basename(path) not in names]
+        self.warnings += filter(None, map(ledgers.mend, others))
+        return Paid(others)
 
     def reuse(self, other: RunStore) -> int:
         """Keep what ``other`` paid for where ``paid`` finds it; returns how many requests, 0 where it was kept already."""
-        seen = [[f"{c.stage}-{c.shard}" for c in other.commits()], [[p, os.path.getsize(p)] for p in other.ledgers()]]
-        name = f"{REUSED}{ids.digest('reuse', other.run_id, *seen)}{ledgers.SUFFIX}"
+        commits = [f"{commit.stage}-{commit.shard}" for commit in other.commits()]
+        with guarded(other.path):
+            open_ones = [[path, os.path.getsize(path)] for path in other.ledgers()]
+        name = f"{REUSED}{ids.digest('reuse', other.run_id, commits, open_ones)}{ledgers.SUFFIX}"
         path = os.path.join(self._ledgers(), name)
         if os.path.exists(path):
             return 0
@@ -374,6 +381,6 @@ def _writers_home(location: Location, run_id: str) -> str:
 def _all_in(path: str, committed: set[tuple[str, int]]) -> bool:
     reader = ledgers.Reader(path)
     try:
-        return all(key in committed for key in reader.keys())
+        return all(key in committed for key in reader.paid_for())
     finally:
         reader.close()
