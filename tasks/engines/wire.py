@@ -1,0 +1,225 @@
+"""Between our requests and completions and the bytes of the OpenAI-compatible protocol. Pure.
+
+What must stay true: one request is one body with one choice; a sampling parameter that is None is not sent; the text that
+comes back is what the model said, its think block included, and always storable (no NUL, no lone surrogate); what a
+server sends is never trusted to have the right shape.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from tracemill.schemas.enums import FinishReason
+from tracemill.tasks.engines.base import Completion, Request, Route, Sampling
+from tracemill.tasks.engines.retry import Fault, Kind
+
+PATHS: Final[Mapping[Route, str]] = {"chat": "/chat/completions", "completion": "/completions"}
+
+#: What vLLM wants beside a last assistant message that is to be continued.
+CONTINUE_FINAL_MESSAGE: Final[Mapping[str, Any]] = {"continue_final_message": True, "add_generation_prompt": False}
+
+_LONGEST_MESSAGE: Final = 400
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_OPEN, _CLOSE = "<think>", "</think>"
+_FINISH: Final = {
+    "stop": FinishReason.STOP,
+    "eos": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "tool_calls": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    None: FinishReason.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars per million tokens. Both zero: not priced, and a completion's cost is None."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
+        if not (self.prompt or self.completion) or prompt_tokens is None or completion_tokens is None:
+            return None
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+def encode(
+    request: Request,
+    model: str,
+    *,
+    continuation: Mapping[str, Any] = CONTINUE_FINAL_MESSAGE,
+    token_limit: str = "max_tokens",
+) -> bytes:
+    """The body of ``request``. ``continuation`` is sent beside a chat prefix, ``token_limit`` names that parameter."""
+    head = _head(request.sampling, model, request.route, token_limit)
+    if request.route == "completion":
+        return f'{head},"seed":{request.seed},"prompt":{json.dumps(request.prompt + request.prefix)}}}'.encode()
+    messages: list[Mapping[str, str]] = list(request.messages)
+    more = ""
+    if request.prefix:
+        messages.append({"role": "assistant", "content": request.prefix})
+        more = "".join(f",{json.dumps(key)}:{json.dumps(value)}" for key, value in continuation.items())
+    return f'{head},"seed":{request.seed}{more},"messages":{json.dumps(messages)}}}'.encode()
+
+
+@lru_cache(maxsize=64)
+def _head(sampling: Sampling, model: str, route: Route, token_limit: str) -> str:
+    """The part of the body that every request of a run shares, without its closing brace."""
+    body: dict[str, Any] = {
+        "model": model,
+        (token_limit if route == "chat" else "max_tokens"): sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "stop": list(sampling.stop) or None,
+        "logprobs": (True if route == "chat" else 1) if sampling.logprobs else None,
+    }
+    return json.dumps({key: value for key, value in body.items() if value is not None})[:-1]
+
+
+def decode(data: bytes, request: Request, prices: Prices) -> Completion:
+    """The completion in a response body. Raises ``Fault``: garbage where it is not one, else what the body says is wrong."""
+    try:
+        payload = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Fault(Kind.GARBAGE, f"the server's answer is not JSON: {clipped(_text(data))}") from error
+    choice = _choice(payload)
+    text, reason = _said(choice, request), choice.get("finish_reason")
+    if reason == "content_filter":
+        raise Fault(Kind.REJECTED, "stopped by the server's content filter")
+    if reason in ("abort", "error"):
+        raise Fault(Kind.SERVER, f"the server broke the completion off (finish_reason {reason})")
+    finish = _FINISH.get(reason if isinstance(reason, str) else None, FinishReason.UNKNOWN)
+    usage = _mapping(payload.get("usage"))
+    prompt_tokens, completion_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    total, least = _logprobs(choice.get("logprobs")) if request.sampling.logprobs else (None, None)
+    return Completion(
+        text=cleaned(text),
+        finish_reason=finish.value,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cached_tokens=_count(_mapping(usage.get("prompt_tokens_details")), "cached_tokens"),
+        reasoning_tokens=_count(_mapping(usage.get("completion_tokens_details")), "reasoning_tokens"),
+        logprob_sum=total,
+        logprob_min=least,
+        cost_usd=prices.cost(prompt_tokens, completion_tokens),
+    )
+
+
+def _choice(payload: Any) -> Mapping[str, Any]:
+    if not isinstance(payload, dict):
+        raise Fault(Kind.GARBAGE, "the server's answer is not a JSON object")
+    choices = payload.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        return choices[0]
+    if payload.get("error"):  # some gateways report an upstream error with status 200
+        code = _mapping(payload["error"]).get("code")
+        retried = isinstance(code, int) and (code == 429 or code >= 500)
+        raise Fault(Kind.OVERLOAD if retried else Kind.REJECTED, error_message(json.dumps(payload).encode()))
+    raise Fault(Kind.GARBAGE, "the server's answer has no choices")
+
+
+def _said(choice: Mapping[str, Any], request: Request) -> str:
+    if request.route == "completion":
+        text = choice.get("text")
+        if not isinstance(text, str):
+            raise Fault(Kind.GARBAGE, "the server's choice has no text")
+        return text
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise Fault(Kind.GARBAGE, "the server's choice has no message")
+    content = message.get("content")
+    if isinstance(content, list):  # content in parts
+        content = "".join(part["text"] for part in content if isinstance(_mapping(part).get("text"), str))
+    if content is None:
+        refusal = message.get("refusal")
+        content = refusal if isinstance(refusal, str) else ""
+    if not isinstance(content, str):
+        raise Fault(Kind.GARBAGE, "the server's message has no text")
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if not isinstance(reasoning, str):
+        return content
+    begun = request.prefix.rfind(_OPEN) > request.prefix.rfind(_CLOSE)
+    cut = not content and choice.get("finish_reason") == "length"
+    return f"{'' if begun else _OPEN}{reasoning}{'' if cut else _CLOSE}{content}"
+
+
+def _logprobs(logprobs: Any) -> tuple[float | None, float | None]:
+    """Sum and least of the chosen tokens' log-probabilities, from either shape, whatever the route."""
+    shape = _mapping(logprobs)
+    values: Iterable[Any] = ()
+    if isinstance(shape.get("content"), list):
+        values = (_mapping(token).get("logprob") for token in shape["content"])
+    elif isinstance(shape.get("token_logprobs"), list):
+        values = shape["token_logprobs"]
+    numbers = [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    return (math.fsum(numbers), min(numbers)) if numbers else (None, None)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(usage: Mapping[str, Any], key: str) -> int | None:
+    value = usage.get(key)
+    return value if type(value) is int and 0 <= value < 2**63 else None
+
+
+def cleaned(text: str) -> str:
+    """``text`` with each NUL and lone surrogate replaced by U+FFFD, which every table and file can hold."""
+    return _UNSTORABLE.sub("\ufffd", text) if "\x00" in text or not _encodable(text) else text
+
+
+def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def clipped(text: str, length: int = _LONGEST_MESSAGE) -> str:
+    """``text`` on one line without control characters, at most ``length`` characters."""
+    line = _CONTROL.sub(" ", text[: 8 * length]).strip()
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def error_message(data: bytes) -> str:
+    """What a server's error body says, on one line; '' where it says nothing."""
+    try:
+        payload = json.loads(data)
+    except (ValueError, RecursionError):
+        return clipped(_text(data))
+    said = payload
+    for key in ("error", "message", "detail"):
+        said = said.get(key, said) if isinstance(said, dict) else said
+    return clipped(said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))
+
+
+def unsupported_parameter(data: bytes) -> str | None:
+    """The name of the parameter that the server says it does not support, by the error's own code."""
+    try:
+        error = _mapping(_mapping(json.loads(data)).get("error"))
+    except (ValueError, RecursionError):
+        return None
+    parameter = error.get("param")
+    return parameter if error.get("code") == "unsupported_parameter" and isinstance(parameter, str) else None
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
