@@ -6,27 +6,28 @@ recipe again ends in the same tables.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import tracemill
 from tracemill.flows.orchestrator import Orchestrator, PlainOrchestrator
 from tracemill.schemas import ids
-from tracemill.schemas.enums import Outcome
-from tracemill.schemas.errors import TracemillError, UsageError
+from tracemill.schemas.enums import Level, Outcome
+from tracemill.schemas.errors import DataError, TracemillError, UsageError
 from tracemill.schemas.recipe import ImportRecipe, Recipe
 from tracemill.schemas.records import Drop, Policy, Problem
 from tracemill.schemas.tables import schema_of
 from tracemill.tasks import labelling, sampling
-from tracemill.tasks.engines.base import Engine
 from tracemill.tasks.engines.registry import build_engine
-from tracemill.tasks.imports import Imported, read_traces
+from tracemill.tasks.imports import Imported, Label, read_traces
 from tracemill.tasks.labelling import Labeller
 from tracemill.tasks.plan import Attempts, Plan, Shard, plan
 from tracemill.tasks.reporting.listener import Listener, NullListener
@@ -85,7 +86,9 @@ async def synthesize(
         attempts = Attempts.of(recipe, engine.policy, template)
         todo = plan(run, problems, recipe, attempts)
         _commit_provenance(run, [engine.policy], [template], attempts)
-        paid = run.paid(reuse)
+        if reuse is not None:
+            listener.note(f"{run.reuse(RunStore.open(reuse))} paid requests taken over from {reuse}")
+        paid = run.paid(todo.shard_ids)
         async with VerifierPool(recipe.verifier_workers) as pool:
             labeller = Labeller(
                 run, pool, {problem.problem_id: problem for problem in problems}, recipe.verifiers, listener
@@ -94,17 +97,21 @@ async def synthesize(
             budget = Budget(recipe.budget.tokens, recipe.budget.usd)
             sampler = Sampler(run, engine, attempts, strategy, todo, labeller.judge, listener, paid, budget)
             if todo.short and not engine.capabilities.continue_prefix:
-                listener.note(f"{engine.name} cannot continue a text: {len(todo.short)} cut ones are asked again in full")
+                listener.note(
+                    f"{engine.name} cannot continue a text: {len(todo.short)} cut ones are asked again in full"
+                )
             listener.stage(labelling.STAGE, todo.wanted)
             await labeller.label_owed()
             if todo.shards:
                 await _sample(sampler, labeller, todo, recipe, orchestrator or PlainOrchestrator())
-            run.drop_leftover_ledgers()
+            run.collect()
             if recipe.strategy.kind == "self_consistency":
                 labelling.vote(run)
+        for warning in run.warnings:
+            listener.note(warning)
         finish(run, recipe, listener)
         status = "finished"
-    except (KeyboardInterrupt, GeneratorExit):
+    except (KeyboardInterrupt, asyncio.CancelledError):
         status = "interrupted"
         raise
     finally:
@@ -113,18 +120,14 @@ async def synthesize(
     return run
 
 
-async def _sample(
-    sampler: Sampler, labeller: Labeller, todo: Plan, recipe: Recipe, orchestrator: Orchestrator
-) -> None:
+async def _sample(sampler: Sampler, labeller: Labeller, todo: Plan, recipe: Recipe, orchestrator: Orchestrator) -> None:
     listener = sampler.listener
     shards: dict[str, Shard] = {shard.shard_id: shard for shard in todo.shards}
 
     async def work(shard_id: str) -> None:
-        for done in await sampler.sample(shards[shard_id]):
-            commit = next(c for c in sampler.run.commits(sampling.STAGE) if c.shard == done)
-            files = [file.path for file in commit.files if file.table == "traces" and file.rows]
-            if files:
-                await labeller.label(sampler.run.read_files(files, "traces", labelling.COLUMNS))
+        commit = await sampler.sample(shards[shard_id])
+        if commit is not None:
+            await labeller.label(commit)
 
     listener.stage(sampling.STAGE, todo.owed)
     listener.attach(sampler.engine.stats)
@@ -170,9 +173,11 @@ async def dry_run(recipe: Recipe, out: str | None = None) -> DryRun:
     build_strategy(recipe.strategy.kind)
     problems = load_problems(recipe.problems).problems[: recipe.limit]
     owed = wanted = len(problems) * recipe.strategy.n
-    if out is not None and RunStore.exists(out):
-        engine = build_engine(recipe.engine, engine_home())
-        owed = plan(RunStore.open(out), problems, recipe, Attempts.of(recipe, engine.policy, template)).owed
+    if out is not None:
+        with suppress(DataError):  # no run there yet: everything is owed
+            run = RunStore.open(out)
+            engine = build_engine(recipe.engine, engine_home())
+            owed = plan(run, problems, recipe, Attempts.of(recipe, engine.policy, template)).owed
     texts = [prompt_text(template, problem) for problem in problems]
     return DryRun(
         prompt=texts[0] if texts else "",
@@ -205,7 +210,8 @@ def load(run: RunStore, loaded: Loaded, limit: int | None, listener: Listener) -
         raise UsageError("no problems to work on", where="problems", mend="see the drops, or name another source")
     table = run.read("problems", ["problem_id", "gold", "cluster_id"])
     held = {row["problem_id"]: row for row in table.to_pylist()}
-    dropped = set(run.read("drops", ["subject_id", "stage", "reason"]).to_pandas().itertuples(index=False, name=None))
+    known = run.read("drops", ["subject_id", "stage", "reason"])
+    dropped = set(zip(*(column.to_pylist() for column in known.columns), strict=True))
     drops = list(loaded.drops)
     new: list[Problem] = []
     working: list[Problem] = []
@@ -267,7 +273,9 @@ def record_invocation(
         "finished_at": datetime.now(UTC),
     }
     try:
-        run.commit("run", f"invocation-{run.invocation:06d}", {"runs": pa.Table.from_pylist([row], schema=schema_of("runs"))})
+        run.commit(
+            "run", f"invocation-{run.invocation:06d}", {"runs": pa.Table.from_pylist([row], schema=schema_of("runs"))}
+        )
     except TracemillError:
         if status == "finished":
             raise
@@ -288,7 +296,10 @@ def _commit_provenance(
             {
                 "templates": pa.Table.from_pylist(rows, schema=schema_of("templates")),
                 "samplings": pa.Table.from_pylist(
-                    [{"sampling_id": attempts.sampling_id, "sampling": ids.canonical_json(sampling)} for sampling in new],
+                    [
+                        {"sampling_id": attempts.sampling_id, "sampling": ids.canonical_json(sampling)}
+                        for sampling in new
+                    ],
                     schema=schema_of("samplings"),
                 ),
             },
@@ -306,7 +317,7 @@ def _commit_policies(run: RunStore, policies: Sequence[Policy]) -> None:
 def _commit_imported(run: RunStore, imported: Imported) -> None:
     """Traces that the run does not hold yet, with the labels that came with them (never above level ``learned``)."""
     held = pa.array(run.read("traces", ["trace_id"])["trace_id"].to_pylist(), pa.string())
-    traces = imported.traces.filter(pa.compute.invert(pa.compute.is_in(imported.traces["trace_id"], value_set=held)))
+    traces = imported.traces.filter(pc.invert(pc.is_in(imported.traces["trace_id"], value_set=held)))
     if not traces.num_rows:
         return
     fresh = set(traces["trace_id"].to_pylist())
@@ -319,9 +330,7 @@ def _commit_imported(run: RunStore, imported: Imported) -> None:
     )
 
 
-def _recorded(label: Any) -> Verdict:
-    from tracemill.schemas.enums import Level
-
+def _recorded(label: Label) -> Verdict:
     return Verdict(
         label.trace_id,
         f"recorded:{label.source}",
@@ -333,6 +342,3 @@ def _recorded(label: Any) -> Verdict:
         "import",
         "none",
     )
-
-
-__all__ = ["DryRun", "Engine", "dry_run", "import_traces", "synthesize"]

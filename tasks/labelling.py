@@ -7,7 +7,6 @@ text, the problem's gold and spec) cannot change under the same trace id.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -19,7 +18,7 @@ from tracemill.schemas.recipe import VerifierSpec
 from tracemill.schemas.records import Problem
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.sampling import candidate_of
-from tracemill.tasks.store import Funnel, RunStore
+from tracemill.tasks.store import Commit, Funnel, RunStore
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
 from tracemill.verifiers.consensus import consensus_verdicts
 from tracemill.verifiers.pool import VerifierPool
@@ -28,17 +27,7 @@ from tracemill.verifiers.verdicts import verdict_table
 
 STAGE: Final = "verify"
 CONSENSUS: Final = "consensus"
-COLUMNS: Final = ["trace_id", "problem_id", "text", "finish_reason", "error", "strategy"]
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Traces of one committed file set that lack a verdict of ``verifier``."""
-
-    shard_id: str
-    verifier: str
-    files: tuple[str, ...]
-    traces: frozenset[str]
+COLUMNS: Final = ("trace_id", "problem_id", "text", "finish_reason", "error")
 
 
 class Labeller:
@@ -70,20 +59,19 @@ class Labeller:
         verdicts = await self._pool.verify(self.verifiers[verifier], [candidate])
         return verdicts[0].judgement
 
-    async def label(self, traces: pa.Table) -> None:
-        """Verify the traces of one just committed shard (columns ``COLUMNS``) and commit their verdicts."""
-        for name, group in self._by_verifier(traces):
-            await self._commit(name, group)
+    async def label(self, commit: Commit) -> None:
+        """Verify the traces that ``commit`` brought and commit their verdicts."""
+        if commit.rows("traces"):
+            for name, group in self._by_verifier(self._run.read_shard(commit, "traces", COLUMNS)):
+                await self._commit(name, group)
 
     def owed(self) -> Iterator[tuple[str, pa.Table]]:
         """What earlier invocations left unlabelled: (verifier, traces), one committed shard at a time."""
         stands = self._standing()
         for commit in self._run.commits():
-            files = [file.path for file in commit.files if file.table == "traces" and file.rows]
-            if not files:
+            if not commit.rows("traces"):
                 continue
-            table = self._run.read_files(files, "traces", COLUMNS)
-            for name, group in self._by_verifier(table):
+            for name, group in self._by_verifier(self._run.read_shard(commit, "traces", COLUMNS)):
                 verifier = self.verifiers[name]
                 key = (name, verifier.version, verifier.config_hash)
                 have = stands.get(key)
@@ -103,7 +91,9 @@ class Labeller:
     def _by_verifier(self, traces: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         names = [self._problems[problem].verifier for problem in traces["problem_id"].to_pylist()]
         column = pa.array(names, pa.string())
-        usable = pc.and_(pc.is_null(traces["error"]), pc.invert(pc.is_in(traces["trace_id"], value_set=self._set_apart())))
+        usable = pc.and_(
+            pc.is_null(traces["error"]), pc.invert(pc.is_in(traces["trace_id"], value_set=self._set_apart()))
+        )
         for name in sorted(set(names)):
             group = traces.filter(pc.and_(pc.equal(column, name), usable))
             if group.num_rows:

@@ -7,7 +7,7 @@ alone, so an interrupted shard finds its own ledger again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -101,6 +101,10 @@ class Plan:
     replaced: Mapping[str, tuple[str, ...]]
 
     @property
+    def shard_ids(self) -> frozenset[str]:
+        return frozenset(shard.shard_id for shard in self.shards)
+
+    @property
     def owed(self) -> int:
         return self.wanted - self.committed
 
@@ -117,29 +121,37 @@ def plan(run: RunStore, problems: Sequence[Problem], recipe: Recipe, attempts: A
             if attempt not in done:
                 owed.append(Owed(problem, index, attempt))
     return Plan(
-        tuple(cut(owed, recipe.shard_size)), wanted, wanted - len(owed), _paid_short(run, again), again
+        tuple(cut(owed, recipe.shard_size, again, run.invocation)),
+        wanted,
+        wanted - len(owed),
+        _paid_short(run, again),
+        again,
     )
 
 
-def cut(owed: Sequence[Owed], problems_per_shard: int) -> Iterator[Shard]:
+def cut(
+    owed: Sequence[Owed], problems_per_shard: int, again: Collection[str] = (), invocation: int = 0
+) -> Iterator[Shard]:
     """``owed`` in order, in shards of so many problems and at most ``SHARD_ATTEMPTS`` attempts, never splitting a problem's
-    attempts unless one problem alone exceeds the limit.
+    attempts unless one problem alone exceeds the limit. A shard with attempts made ``again`` is another one in each invocation.
     """
+
+    def shard(items: Sequence[Owed]) -> Shard:
+        attempts = [item.attempt_id for item in items]
+        made_again = [invocation] if any(attempt in again for attempt in attempts) else []
+        return Shard(ids.digest("shard", "sample", attempts, *made_again), tuple(items))
+
     current: list[Owed] = []
     seen: set[str] = set()
     for item in owed:
         new = item.problem.problem_id not in seen
         if current and ((new and len(seen) >= problems_per_shard) or len(current) >= SHARD_ATTEMPTS):
-            yield _shard(current)
+            yield shard(current)
             current, seen = [], set()
         seen.add(item.problem.problem_id)
         current.append(item)
     if current:
-        yield _shard(current)
-
-
-def _shard(owed: Sequence[Owed]) -> Shard:
-    return Shard(ids.digest("shard", "sample", [item.attempt_id for item in owed]), tuple(owed))
+        yield shard(current)
 
 
 def _committed(run: RunStore, max_tokens: int) -> tuple[set[str], dict[str, tuple[str, ...]]]:
@@ -161,11 +173,11 @@ def _paid_short(run: RunStore, again: Mapping[str, tuple[str, ...]]) -> dict[str
     """By request key, the longest text that was paid for under a smaller limit."""
     if not again:
         return {}
-    traces = run.read(
-        "traces", ["attempt_id", "text", "finish_reason", "prompt_tokens", "completion_tokens", "error"]
-    )
+    traces = run.read("traces", ["attempt_id", "text", "finish_reason", "prompt_tokens", "completion_tokens", "error"])
     texts: dict[str, tuple[str, int | None, int | None]] = {}
-    for attempt, text, finish, prompt_tokens, tokens, error in zip(*(c.to_pylist() for c in traces.columns), strict=True):
+    for attempt, text, finish, prompt_tokens, tokens, error in zip(
+        *(c.to_pylist() for c in traces.columns), strict=True
+    ):
         if attempt in again and error is None and finish == FinishReason.LENGTH.value:
             held = texts.get(attempt)
             if held is None or (tokens or 0) > (held[2] or 0):

@@ -21,7 +21,7 @@ from tracemill.tasks.engines.base import Completion, Engine, Request, Sampling
 from tracemill.tasks.plan import Attempts, Owed, Plan, Shard
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.segment import segment, split_reasoning
-from tracemill.tasks.store import Funnel, RunStore
+from tracemill.tasks.store import Commit, Funnel, RunStore
 from tracemill.tasks.strategies.base import Context, Draft, Strategy
 from tracemill.tasks.templates import Prompt, Template, render
 from tracemill.verifiers.base import Candidate, Judgement
@@ -72,30 +72,27 @@ class Sampler:
     paid: Lookup = field(default=lambda key: None)
     budget: Budget = field(default_factory=Budget)
 
-    async def sample(self, shard: Shard) -> list[str]:
-        """Make every attempt of ``shard`` and commit it; returns the ids of the shards committed.
+    async def sample(self, shard: Shard) -> Commit | None:
+        """Make every attempt of ``shard`` and commit it.
 
-        Where the budget runs out, what is finished is committed as a smaller shard and the rest stays owed.
+        Where the budget runs out, what is finished is committed as a smaller shard and the rest stays owed; None where
+        nothing is finished.
         """
-        if self.run.is_committed(STAGE, shard.shard_id):
-            return [shard.shard_id]
         ledger = self.run.ledger(shard.shard_id)
         try:
-            results = await gather_all(
-                [self._attempt(owed, ledger.get, ledger.put) for owed in shard.owed]
-            )
+            results = await gather_all([self._attempt(owed, ledger.get, ledger.put) for owed in shard.owed])
         finally:
             ledger.close()
         finished = [(owed, result) for owed, result in zip(shard.owed, results, strict=True) if result is not None]
         if not finished:
-            return []
+            return None
         shard_id = shard.shard_id
         if len(finished) < len(shard.owed):
             shard_id = ids.digest("shard", STAGE, [owed.attempt_id for owed, _ in finished])
-        self._commit(shard_id, finished)
+        commit = self._commit(shard_id, finished)
         if len(finished) == len(shard.owed):
             ledger.discard()
-        return [shard_id]
+        return commit
 
     async def _attempt(
         self, owed: Owed, get: Lookup, put: Callable[..., None]
@@ -117,7 +114,7 @@ class Sampler:
         self.listener.advance(STAGE)
         return drafts, asked.requests
 
-    def _commit(self, shard_id: str, finished: list[tuple[Owed, tuple[list[Draft], list[dict[str, Any]]]]]) -> None:
+    def _commit(self, shard_id: str, finished: list[tuple[Owed, tuple[list[Draft], list[dict[str, Any]]]]]) -> Commit:
         traces: list[dict[str, Any]] = []
         requests: list[dict[str, Any]] = []
         drops: list[dict[str, Any]] = []
@@ -138,7 +135,7 @@ class Sampler:
                 if texts.get(request["attempt_id"]) == request["response"]:
                     request["response"] = None
                 requests.append(request)
-        self.run.commit(
+        return self.run.commit(
             STAGE,
             shard_id,
             {
@@ -297,9 +294,7 @@ def _request(
 
 def candidate_of(problem: Problem, subject: str, response: str, finish_reason: str) -> Candidate:
     """What a verifier is shown of ``response``."""
-    return Candidate(
-        subject, response, problem.gold, problem.spec, problem.prompt, problem.choices, finish_reason
-    )
+    return Candidate(subject, response, problem.gold, problem.spec, problem.prompt, problem.choices, finish_reason)
 
 
 def trace_row(

@@ -17,7 +17,12 @@ Tracemill = Callable[..., subprocess.CompletedProcess[str]]
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment without the user's keys, home or proxies."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": str(tmp_path / "home"), "TRACEMILL_HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "ignore"}
+    return {
+        **kept,
+        "HOME": str(tmp_path / "home"),
+        "TRACEMILL_HOME": str(tmp_path / "home"),
+        "PYTHONWARNINGS": "ignore",
+    }
 
 
 @pytest.fixture

@@ -63,9 +63,7 @@ def test_a_missing_column_names_file_and_column(tmp_path: Path, tracemill: Trace
 
 
 def test_an_endpoint_that_is_down_is_named_with_the_mend(tmp_path: Path, tracemill: Tracemill) -> None:
-    recipe = write(
-        tmp_path, engine={"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1", "retries": 0}
-    )
+    recipe = write(tmp_path, engine={"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1", "retries": 0})
     refused(tracemill("run", recipe, "--out", "run"), 1, "127.0.0.1:9", "mend")
 
 

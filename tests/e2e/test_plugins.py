@@ -68,5 +68,7 @@ def test_a_verifier_and_a_strategy_from_one_file_outside_the_repository(
     assert sum(row["n"] for row in rows) == 40
     assert {row["outcome"] for row in rows} <= {"correct", "incorrect", "unparsed"}
     wrong = sum(row["n"] for row in rows if row["outcome"] == "incorrect")
-    kinds = tracemill("sql", "SELECT count(*) AS n FROM traces WHERE kind = 'revision'", "--run", "run", "--format", "json")
+    kinds = tracemill(
+        "sql", "SELECT count(*) AS n FROM traces WHERE kind = 'revision'", "--run", "run", "--format", "json"
+    )
     assert json.loads(kinds.stdout)[0]["n"] == wrong > 0

@@ -23,7 +23,9 @@ def test_the_problem_is_rendered_letter_for_letter(text: str) -> None:
 
 
 def test_marks_inside_a_problem_are_left_alone() -> None:
-    assert render(Template("t"), problem("{{hint}} {x} {{problem}}")).messages[0]["content"] == "{{hint}} {x} {{problem}}"
+    assert (
+        render(Template("t"), problem("{{hint}} {x} {{problem}}")).messages[0]["content"] == "{{hint}} {x} {{problem}}"
+    )
 
 
 def test_an_unknown_mark_names_the_known_ones() -> None:

@@ -1,0 +1,162 @@
+"""A finished request is never paid for twice; a longer limit continues; a failure is data and is asked again later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tracemill.schemas.enums import Outcome
+from tracemill.schemas.recipe import Recipe
+from tracemill.schemas.records import Problem
+from tracemill.tasks.engines.base import Capabilities
+from tracemill.tasks.plan import Attempts, Plan, plan
+from tracemill.tasks.reporting.listener import NullListener
+from tracemill.tasks.sampling import Budget, Sampler
+from tracemill.tasks.store import RunStore
+from tracemill.tasks.strategies.samples import samples
+from tracemill.tasks.strategies.star import star
+from tracemill.tasks.template_library import build_template
+from tracemill.verifiers.base import Candidate, Judgement
+
+Recipes = Callable[..., Recipe]
+
+
+async def always_wrong(candidate: Candidate, verifier: str) -> Judgement:
+    return Judgement(Outcome.INCORRECT, "test")
+
+
+def sampler_of(run: RunStore, recipe: Recipe, problems: list[Problem], engine: Any, **more: Any) -> Sampler:
+    attempts = Attempts.of(recipe, engine.policy, build_template(recipe.template))
+    todo = plan(run, problems, recipe, attempts)
+    strategy = star if recipe.strategy.kind == "star" else samples
+    return Sampler(run, engine, attempts, strategy, todo, always_wrong, NullListener(), run.paid(todo.shard_ids), **more)
+
+
+async def sample(out: str, recipe: Recipe, problems: list[Problem], engine: Any, **more: Any) -> Plan:
+    with RunStore.start(out, recipe) as run:
+        sampler = sampler_of(run, recipe, problems, engine, **more)
+        for shard in sampler.plan.shards:
+            await sampler.sample(shard)
+        return sampler.plan
+
+
+def rows(out: str, table: str) -> list[dict[str, Any]]:
+    return RunStore.open(out).read(table).to_pylist()
+
+
+def current(out: str) -> list[dict[str, Any]]:
+    superseded = {drop["subject_id"] for drop in rows(out, "drops") if drop["reason"] == "superseded"}
+    return [trace for trace in rows(out, "traces") if trace["trace_id"] not in superseded]
+
+
+async def test_every_wanted_attempt_becomes_one_trace_and_one_request(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    await sample(out, recipe_of(n=3), problems, engine)
+    assert len(rows(out, "traces")) == len(rows(out, "requests")) == len(engine.asked) == 15
+    assert len({trace["seed"] for trace in rows(out, "traces")}) == 15
+
+
+async def test_a_second_run_owes_nothing(out: str, engine: Any, problems: list[Problem], recipe_of: Recipes) -> None:
+    await sample(out, recipe_of(), problems, engine)
+    again = await sample(out, recipe_of(), problems, engine)
+    assert (again.owed, len(engine.asked)) == (0, 10)
+
+
+async def test_more_samples_ask_only_for_the_new_ones(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    await sample(out, recipe_of(n=2), problems, engine)
+    await sample(out, recipe_of(n=5), problems, engine)
+    assert len(engine.asked) == 25
+    assert len({trace["attempt_id"] for trace in rows(out, "traces")}) == 25
+
+
+async def test_a_longer_limit_continues_what_was_cut_and_supersedes_it(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    await sample(out, recipe_of(n=1, max_tokens=4), problems, engine)
+    await sample(out, recipe_of(n=1, max_tokens=50), problems, engine)
+    assert [request.sampling.max_tokens for request in engine.asked[5:]] == [46] * 5
+    whole = current(out)
+    assert {trace["finish_reason"] for trace in whole} == {"stop"}
+    assert {len(trace["text"].split()) for trace in whole} == {6}
+    assert {trace["completion_tokens"] for trace in whole} == {6}
+    assert len(rows(out, "traces")) == 10
+
+
+async def test_an_engine_that_cannot_continue_is_asked_in_full(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    engine.capabilities = Capabilities(continue_prefix=False)
+    await sample(out, recipe_of(n=1, max_tokens=4), problems, engine)
+    await sample(out, recipe_of(n=1, max_tokens=50), problems, engine)
+    assert all(request.prefix == "" for request in engine.asked)
+    assert {len(trace["text"].split()) for trace in current(out)} == {6}
+
+
+async def test_a_failed_prompt_is_a_row_and_is_asked_again_by_the_next_run(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    bad = problems[2].prompt
+    engine.fails = lambda request: bad in str(request.messages)
+    await sample(out, recipe_of(), problems, engine)
+    assert sum(trace["error"] is not None for trace in rows(out, "traces")) == 2
+    await sample(out, recipe_of(), problems, engine)  # fails again: nothing new to say
+    assert len(rows(out, "traces")) == 10
+    engine.fails = lambda request: False
+    await sample(out, recipe_of(), problems, engine)
+    assert len(current(out)) == 10
+    assert all(trace["error"] is None for trace in current(out))
+
+
+async def test_what_a_crash_left_in_the_ledger_is_not_asked_again(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(shard_size=2)
+    with monkeypatch.context() as broken, RunStore.start(out, recipe) as run:
+        sampler = sampler_of(run, recipe, problems, engine)
+        broken.setattr(Sampler, "_commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            await sampler.sample(sampler.plan.shards[0])
+    assert rows(out, "traces") == []
+    await sample(out, recipe, problems, engine)
+    assert len(engine.asked) == len(rows(out, "traces")) == 10
+
+
+async def test_a_spent_budget_keeps_what_is_finished_and_leaves_the_rest_owed(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    await sample(out, recipe_of(), problems, engine, budget=Budget(usd=1.4))
+    assert len(rows(out, "traces")) == 3
+    todo = await sample(out, recipe_of(), problems, engine)
+    assert todo.owed == 7
+    assert len(engine.asked) == len(rows(out, "traces")) == 10
+
+
+async def test_another_run_serves_what_it_paid_for(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    await sample(out, recipe_of(), problems, engine)
+    other = recipe_of(name="other")
+    with RunStore.start(out + "-other", other) as run:
+        run.reuse(RunStore.open(out))
+        sampler = sampler_of(run, other, problems, engine)
+        for shard in sampler.plan.shards:
+            await sampler.sample(shard)
+    assert len(engine.asked) == 10
+    ids = [{trace["trace_id"] for trace in rows(where, "traces")} for where in (out, out + "-other")]
+    assert ids[0] == ids[1]
+
+
+async def test_a_rationalised_attempt_is_stored_under_the_plain_prompt(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    await sample(out, recipe_of(n=1, strategy={"kind": "star", "n": 1}), problems, engine)
+    traces = {trace["path"]: trace for trace in rows(out, "traces") if trace["problem_id"] == problems[0].problem_id}
+    assert traces["0/rationalised"]["parent_trace_id"] == traces["0"]["trace_id"]
+    assert traces["0/rationalised"]["template_id"] == traces["0"]["template_id"]
+    asked = {request["attempt_id"]: request["template_id"] for request in rows(out, "requests")}
+    assert asked[traces["0/rationalised"]["attempt_id"]] != traces["0"]["template_id"]
