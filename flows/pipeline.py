@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -147,7 +148,7 @@ async def import_traces(
     try:
         listener.stage("import", None)
         imported = read_traces(recipe)
-        known = Loaded(imported.problems, imported.drops, len(imported.problems) + len(imported.drops))
+        known = Loaded(imported.problems, [], len(imported.problems))
         problems = load(run, known, None, listener)
         _commit_policies(run, imported.policies)
         _commit_imported(run, imported)
@@ -210,8 +211,6 @@ def load(run: RunStore, loaded: Loaded, limit: int | None, listener: Listener) -
         raise UsageError("no problems to work on", where="problems", mend="see the drops, or name another source")
     table = run.read("problems", ["problem_id", "gold", "cluster_id"])
     held = {row["problem_id"]: row for row in table.to_pylist()}
-    known = run.read("drops", ["subject_id", "stage", "reason"])
-    dropped = set(zip(*(column.to_pylist() for column in known.columns), strict=True))
     drops = list(loaded.drops)
     new: list[Problem] = []
     working: list[Problem] = []
@@ -225,12 +224,9 @@ def load(run: RunStore, loaded: Loaded, limit: int | None, listener: Listener) -
             detail = f"{problem.source} {problem.source_row}: gold {problem.gold!r}, committed {row['gold']!r}"
             drops.append(Drop(problem.problem_id, "load", "gold_conflict", detail))
         working.append(replace(problem, gold=row["gold"], cluster_id=row["cluster_id"]))
-    drops = [drop for drop in drops if (drop.subject_id, drop.stage, drop.reason) not in dropped]
-    drops = list({(drop.subject_id, drop.stage, drop.reason): drop for drop in drops}.values())
+    drops = new_drops(run, drops)
     if new or drops:
-        lost: dict[str, int] = {}
-        for drop in drops:
-            lost[drop.reason] = lost.get(drop.reason, 0) + 1
+        lost = Counter(drop.reason for drop in drops)
         run.commit(
             "load",
             ids.digest("shard", "load", [p.problem_id for p in new], [[d.subject_id, d.reason] for d in drops]),
@@ -238,7 +234,7 @@ def load(run: RunStore, loaded: Loaded, limit: int | None, listener: Listener) -
                 "problems": pa.Table.from_pylist([p.row() for p in new], schema=schema_of("problems")),
                 "drops": pa.Table.from_pylist([d.row() for d in drops], schema=schema_of("drops")),
             },
-            Funnel("load", len(new) + len(drops), len(new), lost),
+            Funnel("load", len(new) + lost.total(), len(new), lost),
         )
     return working
 
@@ -318,16 +314,30 @@ def _commit_imported(run: RunStore, imported: Imported) -> None:
     """Traces that the run does not hold yet, with the labels that came with them (never above level ``learned``)."""
     held = pa.array(run.read("traces", ["trace_id"])["trace_id"].to_pylist(), pa.string())
     traces = imported.traces.filter(pc.invert(pc.is_in(imported.traces["trace_id"], value_set=held)))
-    if not traces.num_rows:
+    drops = new_drops(run, imported.drops)
+    if not traces.num_rows and not drops:
         return
     fresh = set(traces["trace_id"].to_pylist())
     labels = [label for label in imported.labels if label.trace_id in fresh]
+    lost = Counter(drop.reason for drop in drops if drop.stage != labelling.STAGE)
     run.commit(
         "import",
-        ids.digest("shard", "import", sorted(fresh)),
-        {"traces": traces, "verdicts": verdict_table(_recorded(label) for label in labels)},
-        Funnel("import", traces.num_rows, traces.num_rows, {}),
+        ids.digest("shard", "import", sorted(fresh), [[drop.subject_id, drop.reason] for drop in drops]),
+        {
+            "traces": traces,
+            "verdicts": verdict_table(_recorded(label) for label in labels),
+            "drops": pa.Table.from_pylist([drop.row() for drop in drops], schema=schema_of("drops")),
+        },
+        Funnel("import", traces.num_rows + lost.total(), traces.num_rows, lost),
     )
+
+
+def new_drops(run: RunStore, drops: Sequence[Drop]) -> list[Drop]:
+    """Those of ``drops`` that the run does not hold yet, each once."""
+    table = run.read("drops", ["subject_id", "stage", "reason"])
+    held = set(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    once = {(drop.subject_id, drop.stage, drop.reason): drop for drop in drops}
+    return [drop for key, drop in once.items() if key not in held]
 
 
 def _recorded(label: Label) -> Verdict:

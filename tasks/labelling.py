@@ -89,12 +89,15 @@ class Labeller:
         return count
 
     def _by_verifier(self, traces: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-        names = [self._problems[problem].verifier for problem in traces["problem_id"].to_pylist()]
+        names = [
+            self._problems[problem].verifier if problem in self._problems else None
+            for problem in traces["problem_id"].to_pylist()
+        ]  # None beyond a lowered limit: left as it is
         column = pa.array(names, pa.string())
         usable = pc.and_(
             pc.is_null(traces["error"]), pc.invert(pc.is_in(traces["trace_id"], value_set=self._set_apart()))
         )
-        for name in sorted(set(names)):
+        for name in sorted({name for name in names if name is not None}):
             group = traces.filter(pc.and_(pc.equal(column, name), usable))
             if group.num_rows:
                 yield name, group
