@@ -1,9 +1,60 @@
-"""``tracemill verify``."""
+"""``tracemill verify``: candidates from a JSON-lines file, verdicts to Parquet; no run needed.
+
+What must stay true: one row of ``verdicts`` for each line, in the file's order and number, blank lines apart. A line that
+cannot be read is an ``error`` row that names its line number (its subject is ``line N``); an id that comes twice ends
+the command. Memory is bounded by ``CHUNK`` lines or ``CHUNK_CHARS`` characters, whatever the file's size; the result
+appears under its name only when it is complete.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import asyncio
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Any, Final
+
+import pyarrow.parquet as pq
+
+from tracemill.schemas.enums import Outcome
+from tracemill.schemas.errors import DataError, UsageError
+from tracemill.schemas.ids import digest
+from tracemill.schemas.tables import schema_of
+from tracemill.verifiers.base import Candidate, Judgement, Verdict, Verifier
+from tracemill.verifiers.pool import VerifierPool
+from tracemill.verifiers.registry import build_verifier
+from tracemill.verifiers.verdicts import verdict_table
+
+CHUNK: Final = 4096
+CHUNK_CHARS: Final = 32 << 20
+NOT_YET: Final = frozenset({"code", "lean", "countdown"})
+
+Sink = Callable[[list[Verdict]], None]
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many rows there are, by outcome."""
+
+    rows: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, verdicts: list[Verdict]) -> None:
+        self.rows += len(verdicts)
+        self.outcomes.update(verdict.judgement.outcome.value for verdict in verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    line: int
+    why: str
+    text: str
 
 
 def verify_file(
@@ -15,5 +66,165 @@ def verify_file(
     time_limit: float | None = None,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> dict[str, int]:
-    raise NotImplementedError
+    sink: Sink | None = None,
+) -> Tally:
+    """Verify the candidates of ``path`` (``-``: standard input) and write rows of ``verdicts`` to ``out``.
+
+    Without ``out``, ``sink`` is told of the verdicts, chunk by chunk, in order. ``progress(n)`` is told of each n done.
+    Raises UsageError for an unknown verifier and an id that comes twice, DataError for a file that cannot be read.
+    """
+    if verifier in NOT_YET:
+        raise UsageError(
+            f"the verifier {verifier!r} is not in this version", mend="use answer, puzzle, or module:function"
+        )
+    built = build_verifier(verifier, options, time_limit)
+    tally = Tally()
+
+    async def run(write: Sink) -> None:
+        async with VerifierPool(workers) as pool:
+            with _opened(path) as file:
+                for chunk in _chunks(_read(file, path)):
+                    verdicts = await _verify(pool, built, chunk, progress)
+                    tally.add(verdicts)
+                    write(verdicts)
+
+    def both(write: Sink) -> Sink:
+        def tell(verdicts: list[Verdict]) -> None:
+            write(verdicts)
+            if sink is not None:
+                sink(verdicts)
+
+        return tell
+
+    if out is None:
+        asyncio.run(run(sink or (lambda verdicts: None)))
+    else:
+        with _parquet(out) as write:
+            asyncio.run(run(both(write)))
+    return tally
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    if path == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=path) from error
+    with file:
+        yield file
+
+
+@contextmanager
+def _parquet(out: str) -> Iterator[Sink]:
+    target = Path(out)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(partial, schema_of("verdicts"), compression="zstd") as writer:
+            yield lambda verdicts: writer.write_table(verdict_table(verdicts))
+        partial.replace(target)
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", where=out) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read(file: IO[bytes], path: str) -> Iterator[Candidate | _Unreadable]:
+    where = "standard input" if path == "-" else path
+    seen: set[bytes] = set()
+    for line_number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        item = _candidate(line, line_number)
+        subject = item.subject_id if isinstance(item, Candidate) else f"line {item.line}"
+        key = blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if key in seen:
+            raise UsageError(
+                f"the id {subject[:80]!r} comes twice",
+                where=f"{where}:{line_number}",
+                mend="give each line an id of its own",
+            )
+        seen.add(key)
+        yield item
+
+
+def _candidate(line: bytes, number: int) -> Candidate | _Unreadable:
+    def bad(why: str) -> _Unreadable:
+        return _Unreadable(number, why, line[:200].decode("utf-8", "replace"))
+
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return bad(f"not JSON: {str(error)[:200]}")
+    if not isinstance(row, dict):
+        return bad("not a JSON object")
+    subject = row.get("id")
+    if isinstance(subject, bool) or not isinstance(subject, str | int):
+        return bad("no id (a string or an integer)")
+    response = row.get("response")
+    if not isinstance(response, str):
+        return bad("no response (a string)")
+    gold = row.get("gold")
+    if isinstance(gold, int | float) and not isinstance(gold, bool):
+        gold = str(gold)
+    if gold is not None and not isinstance(gold, str):
+        return bad("gold is not a string or a number")
+    choices = row.get("choices")
+    if choices is not None and not (isinstance(choices, list) and all(isinstance(c, str) for c in choices)):
+        return bad("choices is not a list of strings")
+    options, spec = row.get("options"), row.get("spec", {})
+    if options is not None and not isinstance(options, dict):
+        return bad("options is not an object")
+    if not isinstance(spec, dict):
+        return bad("spec is not an object")
+    question = row.get("question") or ""
+    if not isinstance(question, str):
+        return bad("question is not a string")
+    finish_reason = row.get("finish_reason") or "stop"
+    if not isinstance(finish_reason, str):
+        return bad("finish_reason is not a string")
+    known = {"id", "response", "gold", "choices", "options", "spec", "question", "finish_reason"}
+    spec = {**{key: value for key, value in row.items() if key not in known}, **spec}
+    if options:
+        spec["options"] = {**spec.get("options", {}), **options}
+    return Candidate(str(subject), response, gold, spec, question, tuple(choices) if choices else None, finish_reason)
+
+
+def _chunks(items: Iterator[Candidate | _Unreadable]) -> Iterator[list[Candidate | _Unreadable]]:
+    chunk: list[Candidate | _Unreadable] = []
+    size = 0
+    for item in items:
+        chunk.append(item)
+        size += len(item.response) if isinstance(item, Candidate) else 0
+        if len(chunk) >= CHUNK or size >= CHUNK_CHARS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+async def _verify(
+    pool: VerifierPool,
+    verifier: Verifier,
+    chunk: list[Candidate | _Unreadable],
+    progress: Callable[[int], None] | None,
+) -> list[Verdict]:
+    found = iter(await pool.verify(verifier, [item for item in chunk if isinstance(item, Candidate)], progress))
+    return [next(found) if isinstance(item, Candidate) else _error(verifier, item) for item in chunk]
+
+
+def _error(verifier: Verifier, item: _Unreadable) -> Verdict:
+    return Verdict(
+        f"line {item.line}",
+        verifier.name,
+        verifier.version,
+        verifier.config_hash,
+        digest("i", item.text)[2:],
+        Judgement(Outcome.ERROR, f"line {item.line}: {item.why}", evidence={"line": item.line, "text": item.text}),
+        verifier.level,
+        verifier.backend,
+        verifier.isolation,
+    )

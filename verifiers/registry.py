@@ -1,14 +1,119 @@
-"""A name, or module:function, to a Verifier."""
+"""From a name, or ``module:function``, to a ``Verifier``.
+
+One rule for ``module:function``: with two parameters it is a check, ``check(candidate, config) -> Judgement`` (or bool);
+with one it is a factory, ``factory(options) -> Verifier``; a ``Verifier`` itself is taken as it is. The version of a check
+is its module's ``VERSION``, else a digest of the module's source, so that an edited check gives new verdicts. Further
+names come from entry points of the group ``tracemill.verifiers``, read as ``module:function``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import entry_points
+from typing import Any, Final
 
+from tracemill.schemas.errors import UsageError
+from tracemill.schemas.ids import text_hash
+from tracemill.verifiers import answer, puzzle
 from tracemill.verifiers.base import Verifier
+
+GROUP: Final = "tracemill.verifiers"
+_BUILT_IN: Final[Mapping[str, Callable[[Mapping[str, Any]], Verifier]]] = {
+    "answer": answer.verifier,
+    "puzzle": puzzle.verifier,
+}
+
+
+def known() -> list[str]:
+    """The names that ``build_verifier`` takes, besides ``module:function``."""
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
 
 
 def build_verifier(
     name_or_path: str, options: Mapping[str, Any] | None = None, time_limit: float | None = None
 ) -> Verifier:
-    raise NotImplementedError
+    """The verifier of that name with these options. ``time_limit`` is in seconds of CPU per candidate.
+
+    Raises UsageError for a name, module, function or option that is not there.
+    """
+    given = dict(options or {})
+    if name_or_path in _BUILT_IN:
+        found = _BUILT_IN[name_or_path](given)
+    elif ":" in name_or_path:
+        found = _from_path(name_or_path, given)
+    else:
+        points = [point for point in entry_points(group=GROUP) if point.name == name_or_path]
+        if not points:
+            raise UsageError(
+                f"unknown verifier {name_or_path!r}",
+                mend=f"one of {', '.join(known())}, or module:function",
+            )
+        found = replace(_from_path(points[0].value, given), name=name_or_path)
+    if time_limit is None:
+        return found
+    if not time_limit > 0:
+        raise UsageError(f"time limit must be above 0 seconds, not {time_limit}", where=f"verifier {name_or_path}")
+    return replace(found, time_limit=float(time_limit))
+
+
+def _from_path(path: str, options: Mapping[str, Any]) -> Verifier:
+    where = f"verifier {path}"
+    module_name, _, attribute = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+        target: Any = module
+        for part in attribute.split("."):
+            target = getattr(target, part)
+    except ImportError as error:
+        raise UsageError(
+            f"cannot import {module_name!r}: {error}", where=where, mend="put its folder on PYTHONPATH, or install it"
+        ) from error
+    except AttributeError as error:
+        raise UsageError(f"{module_name} has no {attribute!r}", where=where) from error
+    if isinstance(target, Verifier):
+        return replace(target, config={**target.config, **options})
+    if not callable(target):
+        raise UsageError(f"{attribute} is a {type(target).__name__}, not a function", where=where)
+    parameters = _parameters(target, where)
+    if parameters == 2:
+        return Verifier(path, _version(module_name, where), target, options)
+    if parameters != 1:
+        raise UsageError(
+            f"{attribute} takes {parameters} parameters",
+            where=where,
+            mend="write check(candidate, config) -> Judgement, or factory(options) -> Verifier",
+        )
+    made = target(options)
+    if not isinstance(made, Verifier):
+        raise UsageError(
+            f"{attribute}(options) returned {type(made).__name__}, not a Verifier",
+            where=where,
+            mend="a check takes two parameters: check(candidate, config)",
+        )
+    return made
+
+
+def _parameters(target: Callable[..., Any], where: str) -> int:
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"its parameters cannot be read: {error}", where=where) from error
+    return sum(
+        p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        for p in signature.parameters.values()
+    )
+
+
+def _version(module_name: str, where: str) -> str:
+    module = sys.modules[module_name]
+    version = getattr(module, "VERSION", None)
+    if version is not None:
+        return str(version)
+    try:
+        return f"source-{text_hash(inspect.getsource(module))[:12]}"
+    except (OSError, TypeError) as error:
+        raise UsageError("it has neither VERSION nor source", where=where, mend="set VERSION in its module") from error
