@@ -18,7 +18,7 @@ _BREAKS: Final = {
     "paragraph": re.compile(r"\n(?:[ \t\r]*\n)+"),
     "line": re.compile(r"\n(?:[ \t\r]*\n)*"),
 }
-_FENCE: Final = re.compile(r"^[ \t]*(`{3,}|~{3,})", re.MULTILINE)
+_FENCE: Final = re.compile(r"^[ \t]*(`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)  # ```code``` on one line opens nothing
 _MATHS: Final = re.compile(r"\$\$|(?<!\\)\\\[")
 _CLOSER: Final = {"$$": "$$", "\\[": "\\]"}
 _THINK: Final = re.compile(r"</?think>")

@@ -17,11 +17,11 @@ from tracemill.schemas.enums import Outcome, TraceKind
 from tracemill.schemas.recipe import ImportRecipe
 from tracemill.schemas.records import Drop, Policy, Problem
 from tracemill.schemas.tables import schema_of
-from tracemill.tasks.imports.recorded import STAGE, Recorded
+from tracemill.tasks.imports.recorded import STAGE, Recorded, option
 from tracemill.tasks.segment import segment, split_reasoning
 from tracemill.tasks.sources import Loaded
 from tracemill.tasks.sources.clusters import cluster
-from tracemill.tasks.sources.columns import split_of
+from tracemill.tasks.sources.columns import lookup, split_of
 from tracemill.tasks.sources.registry import NEEDS_GOLD
 
 #: Reward of a rollout from which on the trainer's scorer is taken to have called it right.
@@ -47,8 +47,8 @@ class Collector:
     def __init__(self, recipe: ImportRecipe, known: Loaded | None) -> None:
         self._recipe = recipe
         self._verifier = recipe.verifier or "answer"
-        self._apart = frozenset(kind.strip() for kind in recipe.map.get("skip_kinds", "").split(",") if kind.strip())
-        self._named = tuple(name.strip() for name in recipe.map.get("labels", "").split(",") if name.strip())
+        self._apart = frozenset(option(recipe, "skip_kinds"))
+        self._named = option(recipe, "labels")
         self._ids: Mapping[str, str | None] = known.ids if known else {}
         self._has_sources = known is not None
         self.problems: dict[str, Problem] = {p.problem_id: p for p in known.problems} if known else {}
@@ -191,7 +191,7 @@ class Collector:
     def _label(self, trace_id: str, attempt: Recorded) -> None:
         labels = attempt.labels
         if self._named:
-            labels = tuple((name, attempt.row.values.get(name)) for name in self._named)
+            labels = tuple((name, lookup(attempt.row.values, name)[1]) for name in self._named)
         for source, value in labels:
             if value is not None:
                 said = f"{source} is {value!r}"

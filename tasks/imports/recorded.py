@@ -10,7 +10,7 @@ from typing import Any, Final
 from tracemill.schemas.enums import FinishReason
 from tracemill.schemas.recipe import ImportRecipe
 from tracemill.schemas.records import Drop
-from tracemill.tasks.sources.columns import PROBLEM_NAMES, CellError, Columns, bind, cell_text
+from tracemill.tasks.sources.columns import PROBLEM_NAMES, CellError, Columns, bind, cell_text, lookup, missing
 from tracemill.tasks.sources.mapped import HEAD, message_text
 from tracemill.tasks.sources.read import Row
 
@@ -121,6 +121,8 @@ def attempts(
     first = [row for row in head if isinstance(row, Row)]
     mapping = {ours: theirs for ours, theirs in recipe.map.items() if ours not in OPTIONS}
     columns = bind(first, mapping, names, required=required, flag="--map") if first else Columns({})
+    if first:
+        _check_options(first, recipe, columns)
     for row in chain(head, rows):
         if isinstance(row, Drop):
             yield Drop(row.subject_id, STAGE, row.reason, row.detail)
@@ -129,6 +131,19 @@ def attempts(
             yield from convert(row, columns)
         except CellError as error:
             yield Drop(row.name, STAGE, "bad_row", str(error))
+
+
+def option(recipe: ImportRecipe, name: str) -> tuple[str, ...]:
+    """The comma-separated words of one of ``OPTIONS``."""
+    return tuple(word.strip() for word in recipe.map.get(name, "").split(",") if word.strip())
+
+
+def _check_options(head: Sequence[Row], recipe: ImportRecipe, columns: Columns) -> None:
+    for name in option(recipe, "labels"):
+        if not any(lookup(row.values, name)[0] for row in head):
+            raise missing(head[0], name, "labels", "--map")
+    if option(recipe, "skip_kinds") and "kind" not in columns:
+        raise missing(head[0], "kind", "kind", "--map")
 
 
 def fields(row: Row, columns: Columns, labels: Sequence[str] = LABELS) -> dict[str, Any]:

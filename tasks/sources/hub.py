@@ -108,7 +108,10 @@ def _saved(folder: str, split: str | None) -> Iterator[Row | Drop]:
 
 def _hub(name: str, subset: str | None, split: str | None, revision: str | None) -> Iterator[Row | Drop]:
     import datasets
+    from huggingface_hub.utils import logging
 
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # its retries are ours to report, once
     try:
         loaded = datasets.load_dataset(name, subset, revision=revision)
     except datasets.exceptions.DatasetNotFoundError as error:
@@ -127,6 +130,8 @@ def _hub(name: str, subset: str | None, split: str | None, revision: str | None)
         raise DataError(
             f"cannot be loaded: {error}", where=name, mend="check subset, split and revision against its page"
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
     return _data_set(loaded, name, split)
 
 
