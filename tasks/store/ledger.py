@@ -28,6 +28,8 @@ BATCH_ROWS: Final = 256
 BATCH_SECONDS: Final = 0.1
 SUFFIX: Final = ".sqlite"
 VERSION: Final = 1
+#: Holds several short texts; at 2 KB it halves the time and space that SQLite's default of 4096 takes.
+PAGE_BYTES: Final = 16384
 
 _COLUMNS: Final = (
     "request_key, max_tokens, text, checksum, finish_reason, prompt_tokens, completion_tokens, cached_tokens, "
@@ -40,12 +42,15 @@ PRAGMA user_version = {VERSION};
 """
 _INSERT: Final = f"INSERT OR REPLACE INTO paid ({_COLUMNS}) VALUES ({', '.join('?' * 16)})"
 _SELECT: Final = f"SELECT {_COLUMNS} FROM paid WHERE request_key = ? ORDER BY max_tokens DESC"
+_SPACE: Final = "see that the disk is well and has space, and give the same command again: it resumes"
 _MENDS: Final = {
-    sqlite3.SQLITE_FULL: "free some space and give the same command again: it resumes, and nothing finished was lost",
+    sqlite3.SQLITE_FULL: _SPACE,
+    sqlite3.SQLITE_IOERR: _SPACE,
     sqlite3.SQLITE_READONLY: "make the ledger's folder writable and give the same command again",
     sqlite3.SQLITE_CANTOPEN: "make the ledger's folder writable and give the same command again",
     sqlite3.SQLITE_BUSY: "end the other process that uses this run",
 }
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 Row = tuple[Any, ...]
 
@@ -68,12 +73,15 @@ class Ledger:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._writing = self._open()
         self._reader = Reader(path)
+        self._known = {key for key, _ in self._reader.paid_for()}
         self._writer = threading.Thread(target=self._write_on, name="ledger", daemon=True)
         self._writer.start()
 
     def get(self, request_key: str) -> Completion | None:
         """The longest completion that was paid for under ``request_key``, None where there is none."""
         with self._changed:
+            if request_key not in self._known:
+                return None
             unsaved = list(self._unsaved.get(request_key, ()))
         saved = self._reader.find(request_key)
         found = unsaved if saved is None else [saved, *unsaved]  # at an equal limit the later one
@@ -85,6 +93,7 @@ class Ledger:
             if self._failure is not None:
                 raise self._failure
             self._queued.append((request_key, max_tokens, completion))
+            self._known.add(request_key)
             self._unsaved.setdefault(request_key, []).append((max_tokens, completion))
             if len(self._queued) in (1, BATCH_ROWS):
                 self._changed.notify()
@@ -156,11 +165,14 @@ class Reader:
         self._lock = threading.Lock()
         try:
             self._connection = _connect(path, "ro")
+            self._bare = not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'paid'").fetchall()
         except sqlite3.Error as error:
             raise ledger_error(error, path) from error
 
     def find(self, request_key: str) -> tuple[int, Completion] | None:
         """The longest sound completion under ``request_key`` with the limit that it was asked with."""
+        if self._bare:  # its writer died before it wrote anything
+            return None
         try:
             with self._lock:
                 rows = self._connection.execute(_SELECT, (request_key,)).fetchall()
@@ -168,22 +180,13 @@ class Reader:
             raise ledger_error(error, self.path) from error
         return next((found for found in map(_read, rows) if found is not None), None)
 
-    def keys(self) -> Iterator[tuple[str, int]]:
+    def paid_for(self) -> list[tuple[str, int]]:
         """Every (request key, max_tokens) in the file."""
+        if self._bare:
+            return []
         try:
             with self._lock:
-                rows = self._connection.execute("SELECT request_key, max_tokens FROM paid").fetchall()
-        except sqlite3.Error as error:
-            raise ledger_error(error, self.path) from error
-        yield from rows
-
-    def rows(self) -> Iterator[tuple[str, int, Completion]]:
-        """Every sound row, in the order in which it was written."""
-        try:
-            for row in self._connection.execute(f"SELECT {_COLUMNS} FROM paid ORDER BY rowid"):
-                found = _read(row)
-                if found is not None:
-                    yield row[0], *found
+                return self._connection.execute("SELECT request_key, max_tokens FROM paid").fetchall()
         except sqlite3.Error as error:
             raise ledger_error(error, self.path) from error
 
@@ -227,9 +230,9 @@ def salvage(path: str) -> str:
     for tail in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.rename(path + tail, aside + tail)
-    saved = write_ledger(path, _readable(aside))
+    saved = write_ledger(path, readable(aside))
     name = os.path.basename(path)
-    return f"ledger {name} was damaged: {saved} finished requests salvaged, the damaged file kept as {os.path.basename(aside)}"
+    return f"ledger {name} was damaged: {saved} finished requests salvaged, the damaged file set aside as {os.path.basename(aside)}"
 
 
 def remove(path: str) -> None:
@@ -241,9 +244,12 @@ def remove(path: str) -> None:
 
 def ledger_error(error: sqlite3.Error, path: str) -> StoreError:
     """``error`` as the user should read it."""
-    code = getattr(error, "sqlite_errorcode", None)
-    mend = None if code is None else _MENDS.get(code & 0xFF)
-    return StoreError(f"the ledger cannot be used: {error}", where=path, mend=mend)
+    return StoreError(f"the ledger cannot be used: {error}", where=path, mend=_MENDS.get(_code(error)))
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for an error of the Python module itself."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:
@@ -258,6 +264,7 @@ def _uri(path: str) -> str:
 
 def _create(path: str) -> sqlite3.Connection:
     connection = _connect(path, "rwc")
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.executescript(_CREATE)
@@ -269,9 +276,9 @@ def _sound(path: str) -> bool:
     try:
         with closing(_connect(path, "rw")) as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            whole = bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _MENDS:
+        if _code(error) not in _DAMAGE:
             raise ledger_error(error, path) from error
         return False
     if version > VERSION:
@@ -281,9 +288,9 @@ def _sound(path: str) -> bool:
     return whole
 
 
-def _readable(path: str) -> Iterator[tuple[str, int, Completion]]:
-    """The rows of a damaged file that can still be reached, each looked up alone so that one bad page costs its own rows."""
-    with closing(_connect(path, "rw")) as connection:
+def readable(path: str) -> Iterator[tuple[str, int, Completion]]:
+    """The sound rows of a ledger that may be damaged, each looked up alone so that a bad page costs its own rows only."""
+    with closing(_connect(path, "ro")) as connection:
         try:
             last = connection.execute("SELECT max(rowid) FROM paid").fetchone()[0] or 0
         except sqlite3.DatabaseError:
@@ -291,14 +298,8 @@ def _readable(path: str) -> Iterator[tuple[str, int, Completion]]:
         for rowid in range(1, last + 1):
             try:
                 row = connection.execute(f"SELECT {_COLUMNS} FROM paid WHERE rowid = ?", (rowid,)).fetchone()
-            except sqlite3.OperationalError as error:
-                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:  # the table itself is gone
-                    return
-                continue
-            except sqlite3.NotSupportedError:
-                continue
             except sqlite3.DatabaseError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB:
+                if _code(error) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):  # the table itself is gone
                     return
                 continue
             found = None if row is None else _read(row)

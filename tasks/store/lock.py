@@ -28,6 +28,7 @@ class RunLock:
         if _held.get(self._path) == os.getpid():
             raise _running(folder, str(os.getpid()))
         with guarded(self._path):
+            os.makedirs(folder, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tracemill.tasks.engines.base import Completion
-from tracemill.tasks.store.ledger import Reader
+from tracemill.tasks.store.ledger import Reader, readable
 
 if TYPE_CHECKING:
     from tracemill.tasks.store.commits import Commit
@@ -73,16 +74,10 @@ def paid_rows(run: RunStore) -> Iterator[tuple[str, int, Completion]]:
             if trace is not None:
                 yield _paid(row, trace)
     for path in run.ledgers():
-        reader = Reader(path)
-        try:
-            yield from reader.rows()
-        finally:
-            reader.close()
+        yield from readable(path)
 
 
-def _of_shard(
-    run: RunStore, commit: Commit, orphans: list[dict[str, Any]]
-) -> Iterator[tuple[str, int, Completion]]:
+def _of_shard(run: RunStore, commit: Commit, orphans: list[dict[str, Any]]) -> Iterator[tuple[str, int, Completion]]:
     rows = [row for row in run.read_shard(commit, "requests", _REQUEST).to_pylist() if row["error"] is None]
     traces = _turns(run, commit, {row["attempt_id"] for row in rows})
     for row in rows:
@@ -97,7 +92,7 @@ def _turns(run: RunStore, commit: Commit, attempts: set[str]) -> dict[Turn, dict
     if not commit.rows("traces"):
         return {}
     table = run.read_shard(commit, "traces", _TRACE)
-    kept = table.filter(pa.compute.is_in(table.column("attempt_id"), pa.array(sorted(attempts), pa.string())))
+    kept = table.filter(pc.is_in(table.column("attempt_id"), pa.array(sorted(attempts), pa.string())))
     return {_turn(row): row for row in kept.to_pylist()}
 
 

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -54,7 +54,6 @@ class RunStore:
         self._location = location
         self._lock = lock
         self._commits: dict[str, Commit] = {}
-        self._checked: set[str] = set()
 
     @classmethod
     def start(cls, path: str | os.PathLike[str], recipe: Recipe | ImportRecipe, *, fresh: bool = False) -> RunStore:
@@ -71,19 +70,16 @@ class RunStore:
             _refuse_strangers(location)
         else:
             refuse_other(held, recipe, where=location.root)
-        home = _writers_home(location, (held or History.first(recipe)).run_id) if not location.local else location.root
-        location.make_folder()
-        with guarded(home):
-            os.makedirs(home, exist_ok=True)
-        lock = RunLock(home)
+        history = held or History.first(recipe)
+        lock = RunLock(_writers_home(location, history.run_id))
         try:
             held = _history(location)  # as the last writer left it
-            history = History.first(recipe) if held is None else held.next(recipe)
             if held is None:
                 if not location.publish(RECIPE, history.to_json()):
                     raise UsageError("another process just started a run here", where=location.root)
             else:
                 refuse_other(held, recipe, where=location.root)
+                history = held.next(recipe)
                 location.replace(RECIPE, history.to_json())
             _lay_out(location)
         except BaseException:
@@ -174,12 +170,7 @@ class RunStore:
     def commits(self, stage: str | None = None) -> list[Commit]:
         """All commits there are now, of one stage or all, ordered by file name. Each is read from disk once."""
         names = [name for name in self._location.names(COMMITS) if name.endswith(".json")]
-        return [
-            commit
-            for name in names
-            if (stage is None or name.startswith(f"{stage}-"))
-            and (commit := self._require(name)).stage == (stage or commit.stage)
-        ]
+        return [self._require(name) for name in names if stage is None or name.startswith(f"{stage}-")]
 
     def is_committed(self, stage: str, shard: str) -> bool:
         return self._commit_named(f"{stage}-{shard}.json") is not None
@@ -257,7 +248,7 @@ class RunStore:
 
     def collect(self) -> list[str]:
         """Remove what ``garbage`` lists and return it. Raises ``UsageError`` while another process works on the run."""
-        lock = RunLock(self._home()) if self._lock is None else None
+        lock = RunLock(_writers_home(self._location, self.run_id)) if self._lock is None else None
         try:
             found = self.garbage()
             for path in found:
@@ -283,12 +274,8 @@ class RunStore:
             spent += [path for path in open_ones if _all_in(path, committed)]
         return spent
 
-    def _home(self) -> str:
-        return self.path if self._location.local else _writers_home(self._location, self.run_id)
-
     def _ledgers(self) -> str:
-        """Ledgers are on a local disk always; a run on an object store keeps them in the user's cache."""
-        return os.path.join(self._home(), LEDGER) if self._location.local else self._home()
+        return os.path.join(_writers_home(self._location, self.run_id), LEDGER)
 
     def _commit_named(self, name: str) -> Commit | None:
         if name not in self._commits:
@@ -373,13 +360,19 @@ def _lay_out(location: Location) -> None:
 
 
 def _writers_home(location: Location, run_id: str) -> str:
-    """Where a run that lies on an object store keeps what must be on a local disk: its ledgers and its lock."""
+    """Where the lock and the ledgers are: a local disk always, so for a run on an object store the user's cache."""
+    if isinstance(location, LocalLocation):
+        return location.root
     home = os.environ.get("TRACEMILL_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "tracemill")
     return os.path.join(home, "ledger", run_id)
 
 
 def _all_in(path: str, committed: set[tuple[str, int]]) -> bool:
-    reader = ledgers.Reader(path)
+    """Whether every request of the ledger at ``path`` is committed; not so where it cannot be read."""
+    try:
+        reader = ledgers.Reader(path)
+    except StoreError:
+        return False
     try:
         return all(key in committed for key in reader.paid_for())
     finally:
