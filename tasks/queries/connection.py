@@ -116,6 +116,11 @@ def _create_funnels(connection: duckdb.DuckDBPyConnection, commits: dict[str, li
         connection.unregister("_arrow")
 
 
+def funnels_of(run: RunStore) -> list[dict[str, Any]]:
+    """The funnels of ``run`` in the order of its commits: ``stage``, ``in``, ``out``, ``dropped``."""
+    return [funnel for commit in current_commits(run) for funnel in _funnels_of(commit)]
+
+
 def _funnels_of(commit: Commit) -> list[dict[str, Any]]:
     several = commit.info.get("funnels")
     if isinstance(several, list):

@@ -1,0 +1,85 @@
+"""``tracemill doctor``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+
+import typer
+
+
+def doctor() -> None:
+    """Say what works here: Python, cores, memory, engines, Prefect, the Hub.
+
+    \b
+    Example:
+      tracemill doctor
+    """
+    rows = list(checks())
+    width = max(len(name) for name, _, _ in rows)
+    for name, good, detail in rows:
+        mark = {True: "yes", False: "no", None: "-"}[good]
+        typer.echo(f"{name.ljust(width)}  {mark:<4}{detail}")
+
+
+def checks() -> Iterator[tuple[str, bool | None, str]]:
+    """(what, whether it works or None where that is no question, detail). Starts nothing and asks nobody."""
+    from tracemill.flows.cli.places import run_names, runs_folder
+
+    yield "python", sys.version_info >= (3, 11), sys.version.split()[0]
+    yield "cores", None, str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    yield "memory", None, _memory()
+    yield "runs folder", None, f"{runs_folder()} ({len(run_names())} runs, {_free(runs_folder())} free)"
+    yield "engine local", *_module("xllamacpp", "pip install 'tracemill[local]'")
+    yield "engine vllm", *_vllm()
+    key = "set" if os.environ.get("OPENAI_API_KEY") else "not set"
+    yield "engine openai", True, f"needs engine.base_url; OPENAI_API_KEY is {key}"
+    yield "engine replay", True, "in process"
+    yield "engine simulated", True, "in process"
+    yield "gpu", shutil.which("nvidia-smi") is not None, "nvidia-smi on the PATH" if shutil.which("nvidia-smi") else ""
+    yield "prefect", *_module("prefect", "pip install prefect")
+    yield "verifier answer", *_module("math_verify", "pip install 'math-verify[antlr4_13_2]'")
+    yield "verifier puzzle", *_module("reasoning_gym", "pip install reasoning-gym")
+    yield "sandbox", None, "n/a: no verifier here runs a candidate's code"
+    yield "hub token", _hub_token(), "needed by publish alone"
+
+
+def _module(name: str, mend: str) -> tuple[bool, str]:
+    if importlib.util.find_spec(name) is None:
+        return False, mend
+    import importlib.metadata
+
+    try:
+        return True, f"{name} {importlib.metadata.version(name.replace('_', '-'))}"
+    except importlib.metadata.PackageNotFoundError:
+        return True, name
+
+
+def _vllm() -> tuple[bool, str]:
+    if importlib.util.find_spec("vllm") is not None:
+        return _module("vllm", "")
+    found = shutil.which("vllm")
+    return found is not None, found or "set engine.executable to the python or vllm of its own environment"
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    except (ValueError, OSError):
+        return "unknown"
+
+
+def _free(folder: str) -> str:
+    while folder and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return f"{shutil.disk_usage(folder or '.').free / 2**30:.1f} GiB"
+
+
+def _hub_token() -> bool:
+    """Whether there is a token, never which."""
+    home = os.environ.get("HF_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "huggingface")
+    path = os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")
+    return bool(os.environ.get("HF_TOKEN")) or os.path.isfile(path)
