@@ -1,8 +1,112 @@
-"""``tracemill serve``: a Prefect server of our own, and the process that runs what is due."""
+"""``tracemill serve``: a whole Prefect server of our own, and the process that runs what is due.
+
+Each due run is a process of its own, which resumes the schedule's folder and so does only what is owed. What two firings of
+one schedule would do at once, one does (``flows.synthesize``). Everything ends with this process, however it ends.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
-def serve(*, port: int = 4200) -> None:
-    """Own a Prefect server and run what is due until SIGTERM or SIGINT."""
-    raise NotImplementedError
+from tracemill.flows import quiet
+from tracemill.flows.deployments import Scheduled, schedules, shipped
+from tracemill.flows.prefect_server import PrefectServer, ServerError
+from tracemill.flows.running import noted, running_server
+from tracemill.schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from prefect.runner import Runner
+
+PORT: Final = 4200
+
+Announce = Callable[[str], None]
+
+
+def serve(*, port: int = PORT, poll: float = 5.0, announce: Announce = print) -> None:
+    """Own a Prefect server on the loopback ``port`` and run what is due, until SIGTERM or SIGINT.
+
+    New schedules and due runs are looked for every ``poll`` seconds. Raises ``UsageError`` where one runs already or the port
+    is taken, ``ServerError`` where the server does not start or ends by itself.
+    """
+    quiet.hush()
+    _check_free(port)
+    with PrefectServer(port=port, scheduling=True) as server, noted(port):
+        os.environ["PREFECT_API_URL"] = server.url
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        announce(f"serving on http://127.0.0.1:{port} (Ctrl-C ends it)")
+        try:
+            with temporary_settings({PREFECT_API_URL: server.url}):
+                asyncio.run(_until_told(server, poll, announce))
+        finally:
+            del os.environ["PREFECT_API_URL"]
+
+
+def _check_free(port: int) -> None:
+    if (url := running_server()) is not None:
+        raise UsageError("a 'tracemill serve' runs already", where=url, mend="use that one, or end it first")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UsageError(
+                f"the port is taken ({error.strerror})",
+                where=f"127.0.0.1:{port}",
+                mend=f"end what listens there, or serve on another: --port {port + 1}",
+            ) from error
+
+
+async def _until_told(server: PrefectServer, poll: float, announce: Announce) -> None:
+    from prefect.runner import Runner
+
+    runner = Runner(name="tracemill", query_seconds=poll, prefetch_seconds=poll, pause_on_shutdown=False)
+    told = asyncio.Event()
+    running = asyncio.create_task(runner.start())
+    await asyncio.sleep(0)  # Prefect takes SIGTERM for itself as it starts; it is ours
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    known: dict[str, Scheduled] = {}
+    try:
+        while not told.is_set():
+            await _register(runner, known, announce)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), poll)
+            if not server.alive():
+                raise ServerError("the Prefect server ended by itself", where=str(server.log), mend="see that log")
+            if running.done():
+                running.result()
+                raise ServerError("Prefect's runner ended by itself", mend="serve again")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def _register(runner: Runner, known: dict[str, Scheduled], announce: Announce) -> None:
+    """Make a deployment of every schedule that is new or changed since the last look."""
+    from prefect.flows import EntrypointType
+    from prefect.schedules import Cron
+
+    from tracemill.flows.synthesize import synthesize
+
+    for scheduled in [*shipped(), *schedules()]:
+        if known.get(scheduled.name) == scheduled:
+            continue
+        deployment = await synthesize.ato_deployment(
+            scheduled.name,
+            schedule=Cron(scheduled.cron, timezone=scheduled.timezone),
+            paused=scheduled.paused,
+            parameters=scheduled.parameters,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        await runner.aadd_deployment(deployment)
+        known[scheduled.name] = scheduled
+        paused = ", paused" if scheduled.paused else ""
+        announce(f"scheduled {scheduled.name} (cron {scheduled.cron!r}{paused}) into {scheduled.out}")
