@@ -18,6 +18,7 @@ Json = None | bool | int | float | str | list[Any] | tuple[Any, ...] | Mapping[s
 SEED_BITS: Final = 31
 
 _SPACE: Final = re.compile(r"\s+")
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: Json) -> str:
@@ -25,7 +26,7 @@ def canonical_json(value: Json) -> str:
 
     Raises ValueError for NaN and infinities, TypeError for anything that JSON cannot hold.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def digest(kind: str, *parts: Json) -> str:
