@@ -20,6 +20,7 @@ from tracemill.schemas.records import Problem
 BANDS: Final = 14
 ROWS: Final = 8
 SHINGLE: Final = 5
+CHUNK: Final = 2048  # problems whose signatures are held at once
 _SEED: Final = 1
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 
@@ -27,20 +28,23 @@ _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 def cluster(problems: Sequence[Problem]) -> dict[str, str]:
     """Problem id -> cluster id, which is the lowest problem id of the cluster."""
     parent = list(range(len(problems)))
-    words = [problem.prompt.lower().split() for problem in problems]
     by_words: dict[tuple[str, ...], int] = {}
-    shingled: list[int] = []
-    for index, problem in enumerate(problems):
-        if problem.verifier == "puzzle":
-            _join(parent, index, by_words.setdefault((problem.domain, *sorted(words[index])), index))
-        else:
-            shingled.append(index)
-    numbers = [tuple(sorted(_NUMBER.findall(problems[index].prompt))) for index in shingled]
-    bands = signatures([shingles(words[index]) for index in shingled])
-    buckets: dict[tuple[int, bytes, tuple[str, ...]], int] = {}
-    for place, index in enumerate(shingled):
-        for band in range(BANDS):
-            _join(parent, index, buckets.setdefault((band, bands[place][band], numbers[place]), index))
+    buckets: dict[int, int] = {}
+    for start in range(0, len(problems), CHUNK):
+        shingled: list[int] = []
+        documents: list[list[str]] = []
+        for index in range(start, min(start + CHUNK, len(problems))):
+            words = problems[index].prompt.lower().split()
+            if problems[index].verifier == "puzzle":
+                _join(parent, index, by_words.setdefault((problems[index].domain, *sorted(words)), index))
+            else:
+                shingled.append(index)
+                documents.append(shingles(words))
+        for index, bands in zip(shingled, signatures(documents), strict=True):
+            numbers = tuple(sorted(_NUMBER.findall(problems[index].prompt)))
+            for band, hashes in enumerate(bands):
+                # 64 bits stand for the bucket: whole keys would cost kilobytes a problem
+                _join(parent, index, buckets.setdefault(hash((band, hashes, numbers)), index))
     lowest: dict[int, str] = {}
     roots = [_root(parent, index) for index in range(len(problems))]
     for root, problem in zip(roots, problems, strict=True):

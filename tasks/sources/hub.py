@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from logging import ERROR
 from typing import Any, Final
 
 from tracemill.schemas.errors import DataError, UsageError
@@ -111,7 +112,7 @@ def _hub(name: str, subset: str | None, split: str | None, revision: str | None)
     from huggingface_hub.utils import logging
 
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # its retries are ours to report, once
+    logging.set_verbosity(ERROR)  # its retries are ours to report, once
     try:
         loaded = datasets.load_dataset(name, subset, revision=revision)
     except datasets.exceptions.DatasetNotFoundError as error:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from tracemill.schemas.errors import DataError
+from tracemill.schemas.errors import DataError, UsageError
 from tracemill.schemas.recipe import SourceSpec
 from tracemill.schemas.records import Drop, Problem
-from tracemill.tasks.sources.columns import PROBLEM_NAMES, CellError, Columns, bind, cell_text, missing, split_of
+from tracemill.tasks.sources.columns import PROBLEM_NAMES, CellError, Columns, bind, cell_text, split_of
 from tracemill.tasks.sources.hub import open_rows
 from tracemill.tasks.sources.read import Row
 
@@ -32,6 +32,8 @@ def shape(
     spec: SourceSpec, convert: Callable[[Row, SourceSpec], Problem | Drop], hub_id: str, subset: str | None = None
 ) -> Iterator[Problem | Drop]:
     """Problems of a known shape; a column that the first row lacks is an error, one that a later row lacks a drop."""
+    if spec.map:
+        raise UsageError(f"source {spec.kind!r} takes no map", where="problems.map", mend="use source kind file")
     started = False
     for row in open_rows(spec, hub_id, subset):
         if isinstance(row, Drop):
@@ -52,7 +54,11 @@ def need(row: Row, *names: str) -> Any:
     for name in names:
         if name in row.values:
             return row.values[name]
-    raise missing(row, names[0], names[0], tried=names)
+    raise DataError(
+        f"no column {' or '.join(map(repr, names))}",
+        where=f"{row.where}, column {names[0]!r}",
+        mend=f"use source kind file with a map; the row has: {', '.join(row.values) or 'no columns'}",
+    )
 
 
 def need_text(row: Row, *names: str) -> str:
