@@ -70,15 +70,14 @@ class PrefectOrchestrator:
             return
         at_work: dict[str, Once[None]] = {}
 
+        @task(name=stage, retries=0, persist_result=False, cache_policy=NO_CACHE, log_prints=False)
         async def run_shard(shard: str) -> None:
             await at_work[shard]()
-
-        runs = task(run_shard, name=stage, retries=0, persist_result=False, cache_policy=NO_CACHE, log_prints=False)
 
         async def through_prefect(shard: str) -> None:
             at_work[shard] = once = Once(partial(work, shard))
             label = shard.rpartition("_")[2][:_LABEL]
-            await once.through(partial(runs.with_options(task_run_name=f"{stage}-{label}"), shard), self._listener)
+            await once.through(partial(run_shard.with_options(task_run_name=f"{stage}-{label}"), shard), self._listener)
             del at_work[shard]
 
         await plain.run_shards(stage, shards, through_prefect, in_flight=in_flight)
@@ -92,18 +91,28 @@ class Once(Generic[T]):
         self._outcome: asyncio.Future[T] | None = None
 
     async def __call__(self) -> T:
+        """Do the work, or wait for what does it already. A caller that is cancelled leaves it at work."""
+        return await asyncio.shield(self._begun())
+
+    def _begun(self) -> asyncio.Future[T]:
         if self._outcome is None:
             self._outcome = asyncio.ensure_future(self._work())
-        return await self._outcome
+        return self._outcome
 
     async def through(self, call: Callable[[], Awaitable[object]], listener: Listener) -> T:
         """The work's own result or failure, having let ``call`` do it; what ``call`` does wrong besides is noted."""
-        (problem,) = await asyncio.gather(_awaited(call), return_exceptions=True)
-        work = self._outcome
-        failed_by_itself = work is not None and work.done() and (work.cancelled() or work.exception() is problem)
-        if isinstance(problem, BaseException) and not failed_by_itself:
-            listener.note(f"the Prefect API failed ({type(problem).__name__}); the work goes on without it")
-        return await self()
+        try:
+            (problem,) = await asyncio.gather(_awaited(call), return_exceptions=True)
+            work = self._outcome
+            its_own = work is not None and work.done() and (work.cancelled() or work.exception() is problem)
+            if isinstance(problem, BaseException) and not its_own:
+                listener.note(f"the Prefect API failed ({type(problem).__name__}); the work goes on without it")
+            return await self._begun()
+        except asyncio.CancelledError:
+            if self._outcome is not None:
+                self._outcome.cancel()
+                await asyncio.gather(self._outcome, return_exceptions=True)
+            raise
 
 
 async def _awaited(call: Callable[[], Awaitable[object]]) -> object:
