@@ -27,6 +27,9 @@ from tracemill.tasks.sources.registry import NEEDS_GOLD
 #: Reward of a rollout from which on the trainer's scorer is taken to have called it right.
 REWARDED: Final = 0.5
 
+#: Traces that are held as Python objects before they become Arrow memory.
+BATCH: Final = 1024
+
 _RIGHT: Final = frozenset({"correct", "right", "true", "yes", "pass", "passed", "1", "judgement: yes"})
 _WRONG: Final = frozenset({"incorrect", "wrong", "false", "no", "fail", "failed", "0", "-1", "judgement: no"})
 
@@ -60,6 +63,7 @@ class Collector:
         self.labels: list[Label] = []
         self.kinds: Counter[str] = Counter()
         self._columns: dict[str, list[Any]] = {name: [] for name in schema_of("traces").names}
+        self._batches: list[pa.RecordBatch] = []
         self._counts: Counter[tuple[str, str, str | None]] = Counter()
         self._conflicts: set[str] = set()
 
@@ -101,6 +105,8 @@ class Collector:
         }
         for name, column in self._columns.items():
             column.append(values.get(name))
+        if len(self._columns["trace_id"]) == BATCH:
+            self._flush()
         self.kinds[attempt.kind or TraceKind.IMPORTED.value] += 1
         self._label(trace_id, attempt)
         if attempt.kind in self._apart:
@@ -112,15 +118,21 @@ class Collector:
 
     def traces(self) -> pa.Table:
         """All traces so far, as the table."""
-        schema = schema_of("traces")
-        arrays = [pa.array(self._columns[field.name], field.type) for field in schema]
-        return pa.Table.from_arrays(arrays, schema=schema)
+        self._flush()
+        return pa.Table.from_batches(self._batches, schema=schema_of("traces"))
 
     def finished_problems(self) -> list[Problem]:
         """Every problem with its cluster."""
         problems = list(self.problems.values())
         clusters = cluster(problems)
         return [replace(problem, cluster_id=clusters[problem.problem_id]) for problem in problems]
+
+    def _flush(self) -> None:
+        schema = schema_of("traces")
+        arrays = [pa.array(self._columns[field.name], field.type) for field in schema]
+        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        for column in self._columns.values():
+            column.clear()
 
     def _problem(self, attempt: Recorded) -> tuple[str | None, str, str]:
         """The attempt's problem: by the source's own id, by its prompt, or made from the row; else why there is none."""

@@ -11,7 +11,7 @@ from tracemill.schemas.enums import FinishReason
 from tracemill.schemas.recipe import ImportRecipe
 from tracemill.schemas.records import Drop
 from tracemill.tasks.sources.columns import PROBLEM_NAMES, CellError, Columns, bind, cell_text, lookup, missing
-from tracemill.tasks.sources.mapped import HEAD, message_text
+from tracemill.tasks.sources.mapped import HEAD, message_text, plain
 from tracemill.tasks.sources.read import Row
 
 Message = dict[str, str]
@@ -152,7 +152,9 @@ def fields(row: Row, columns: Columns, labels: Sequence[str] = LABELS) -> dict[s
     gold = columns.get(row, "gold") if "gold" in names else None
     found: dict[str, Any] = {
         "row": row,
-        "spec": gold if isinstance(gold, dict) else {},  # a puzzle's own inputs in the place of an answer
+        "spec": plain(gold, names["gold"])
+        if isinstance(gold, dict)
+        else {},  # a puzzle's own inputs in the place of an answer
         "gold": None if isinstance(gold, dict) else columns.text(row, "gold"),
         "labels": tuple((name, row.values[name]) for name in labels if row.values.get(name) is not None),
     }

@@ -25,6 +25,7 @@ from tracemill.tasks.imports.recorded import STAGE, Format
 from tracemill.tasks.imports.rollouts import rollouts
 from tracemill.tasks.imports.sharegpt import sharegpt
 from tracemill.tasks.sources import load_problems
+from tracemill.tasks.sources.hub import data_files
 from tracemill.tasks.sources.read import read_rows
 
 FORMATS: Final[Mapping[str, Format]] = {
@@ -88,11 +89,14 @@ def read_traces(recipe: ImportRecipe) -> Imported:
 
 
 def _files(named: Sequence[str]) -> list[str]:
-    """The files that ``named`` stands for: patterns expanded, each file once."""
+    """The files that ``named`` stands for: folders and patterns expanded, each file once."""
     files: list[str] = []
     for pattern in named:
         path = os.path.expanduser(pattern)
-        files += [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True)) or [path]
+        if os.path.isdir(path):
+            files += data_files(path)
+        else:
+            files += [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True)) or [path]
     twice = [path for path, count in Counter(os.path.realpath(path) for path in files).items() if count > 1]
     if twice:
         raise UsageError("the file is named twice", where=twice[0], mend="name each file once")

@@ -51,6 +51,22 @@ def split_in_name(path: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+def data_files(folder: str) -> list[str]:
+    """The data files below ``folder``, hidden ones left out, in order; ``DataError`` where there are none."""
+    paths = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        wanted = (
+            name for name in names if suffix(name) in READERS and not name.startswith((".", "dataset_info", "state."))
+        )
+        paths += [os.path.join(where, name) for name in wanted]
+    if not paths:
+        raise DataError(
+            "no data files in the folder", where=folder, mend=f"known endings: {', '.join(sorted(READERS))}"
+        )
+    return sorted(paths)
+
+
 def _selected(rows: Iterator[Row | Drop], split: str | None) -> Iterator[Row | Drop]:
     """``rows`` of ``split``: by their own ``split`` column, else all of them, said to be of that split."""
     if split is None:
@@ -74,16 +90,7 @@ def _selected(rows: Iterator[Row | Drop], split: str | None) -> Iterator[Row | D
 
 
 def _folder(folder: str, split: str | None) -> Iterator[Row | Drop]:
-    paths = sorted(
-        os.path.join(where, name)
-        for where, _, names in os.walk(folder)
-        for name in names
-        if suffix(name) in READERS and not name.startswith((".", "dataset_info", "state."))
-    )
-    if not paths:
-        raise DataError(
-            "no data files in the folder", where=folder, mend=f"known endings: {', '.join(sorted(READERS))}"
-        )
+    paths = data_files(folder)
     if split is not None and any(split_in_name(path) for path in paths):
         wanted = [path for path in paths if (name := split_in_name(path)) and split_of(name) == split_of(split)]
         if not wanted:

@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import Any
 
 from tracemill.schemas.errors import DataError, UsageError
+from tracemill.schemas.ids import canonical_json
 from tracemill.schemas.recipe import SourceSpec
 from tracemill.schemas.records import Drop, Problem
 from tracemill.tasks.sources.columns import PROBLEM_NAMES, CellError, Columns, bind, cell_text, split_of
@@ -134,6 +135,15 @@ def _inputs(row: Row, columns: Columns) -> dict[str, Any]:
     for ours in columns.names:
         if ours.startswith("spec."):
             inputs[ours.removeprefix("spec.")] = columns.get(row, ours)
+    return plain(inputs, "spec")
+
+
+def plain(inputs: dict[str, Any], column: str) -> dict[str, Any]:
+    """``inputs`` if JSON can hold them; ``CellError`` for NaN, dates, bytes and the like."""
+    try:
+        canonical_json(inputs)
+    except (TypeError, ValueError) as error:
+        raise CellError(f"column {column!r} holds what JSON cannot: {error}") from error
     return inputs
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from tracemill.schemas.errors import UsageError
+from tracemill.schemas.ids import canonical_json
 from tracemill.schemas.recipe import SourceSpec
 from tracemill.schemas.records import Problem
-from tracemill.tasks.sources.columns import cell_text
 
 DEFAULT_SIZE = 100
 
@@ -51,7 +51,7 @@ def reasoning_gym(spec: SourceSpec) -> Iterator[Problem]:
             verifier=spec.verifier or "puzzle",
             source=f"reasoning_gym/{family}",
             spec={"family": family, "options": dict(spec.options), "seed": spec.seed, "index": index, "size": size},
-            gold=answer if isinstance(answer, str | None) else cell_text(answer, "answer"),
+            gold=answer if isinstance(answer, str | None) else canonical_json(answer),
             domain=spec.domain or f"puzzle/{family}",
             source_row=f"{family}:{index}",
             licence=spec.licence or "Apache-2.0",

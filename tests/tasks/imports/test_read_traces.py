@@ -15,6 +15,7 @@ from tracemill.schemas.errors import DataError, UsageError
 from tracemill.schemas.recipe import ImportRecipe
 from tracemill.schemas.tables import schema_of
 from tracemill.tasks.imports import Imported, read_traces
+from tracemill.tasks.imports.collect import BATCH
 
 Import = Callable[..., Imported]
 Jsonl = Callable[..., str]
@@ -156,6 +157,19 @@ def test_rows_in_equals_traces_and_import_drops(imported: Import, rows: list[dic
     assert set(found.traces["problem_id"].to_pylist()) <= held
     keys = [(drop.subject_id, drop.stage, drop.reason) for drop in found.drops]
     assert len(set(keys)) == len(keys)
+
+
+def test_a_folder_stands_for_its_data_files(jsonl: Jsonl, tmp_path: Path) -> None:
+    for name in ("set/a.jsonl", "set/b/a.jsonl", "set/.cache/c.jsonl"):
+        jsonl([row()], name)
+    found = read_traces(ImportRecipe(name="t", files=[str(tmp_path / "set")], format="columns"))
+    assert len(set(found.traces["trace_id"].to_pylist())) == found.rows_in == 2
+
+
+def test_more_rows_than_a_batch_are_one_table_in_order(imported: Import) -> None:
+    found = imported([row(output=str(n)) for n in range(BATCH + 3)], "columns")
+    assert found.traces["text"].to_pylist() == [str(n) for n in range(BATCH + 3)]
+    assert found.traces["sample_index"].to_pylist() == list(range(BATCH + 3))
 
 
 def test_an_unknown_format_lists_the_known_ones(imported: Import) -> None:

@@ -87,6 +87,12 @@ def test_every_bad_row_is_a_drop_with_its_reason(jsonl: Jsonl) -> None:
     assert loaded.ids["again"] == loaded.ids["kept"] == loaded.problems[0].problem_id
 
 
+def test_inputs_that_json_cannot_hold_are_a_drop(jsonl: Jsonl) -> None:
+    rows = [{"prompt": "One?", "x": 1.5}, {"prompt": "Two?", "x": float("nan")}]
+    loaded = from_file(jsonl(rows), map={"spec.x": "x"}, verifier="countdown")
+    assert reasons(loaded) == {"rows.jsonl:2": "bad_row"}
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(
