@@ -137,8 +137,6 @@ class HttpEngine:
         tries = 0
         stats.requests += 1
         while True:
-            if self._failure is not None:
-                raise self._failure
             ticket = await limiter.acquire(first=tries > 0)
             stats.in_flight += 1
             try:
@@ -165,7 +163,9 @@ class HttpEngine:
             stats.retries += 1
 
     async def _try(self, request: Request, body: bytes) -> Completion:
-        session = self._session
+        session, failure = self._session, self._failure
+        if failure is not None:
+            raise _again(failure)
         if session is None:
             raise EngineError(f"the {self.name} engine is not open", mend="use it inside 'async with engine:'")
         sent = time.perf_counter()
@@ -186,7 +186,7 @@ class HttpEngine:
             raise self._fault(status, headers, data)
         for secret in self._masked:
             data = data.replace(secret, b"***")
-        return replace(wire.decode(data, request, self._prices), latency_ms=latency, replica=self._replica)
+        return wire.decode(data, request, self._prices, latency, self._replica)
 
     def _fault(self, status: int, headers: Mapping[str, str], data: bytes) -> Fault:
         data = self._redacted(data)
@@ -283,6 +283,11 @@ class HttpEngine:
 
 class _UnknownTokenLimit(Fault):
     """The endpoint does not know ``max_tokens`` by that name."""
+
+
+def _again(failure: EngineError) -> EngineError:
+    """A fresh copy for each request that it ends: one raised many times would gather all their tracebacks."""
+    return EngineError(failure.what, where=failure.where, mend=failure.mend)
 
 
 def _failed(error: str, tries: int) -> Completion:

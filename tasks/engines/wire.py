@@ -90,7 +90,9 @@ def _head(sampling: Sampling, model: str, route: Route, token_limit: str) -> str
     return json.dumps({key: value for key, value in body.items() if value is not None})[:-1]
 
 
-def decode(data: bytes, request: Request, prices: Prices) -> Completion:
+def decode(
+    data: bytes, request: Request, prices: Prices, latency_ms: float | None = None, replica: str | None = None
+) -> Completion:
     """The completion in a response body. Raises ``Fault``: garbage where it is not one, else what the body says is wrong."""
     try:
         payload = json.loads(data)
@@ -116,6 +118,8 @@ def decode(data: bytes, request: Request, prices: Prices) -> Completion:
         logprob_sum=total,
         logprob_min=least,
         cost_usd=prices.cost(prompt_tokens, completion_tokens),
+        latency_ms=latency_ms,
+        replica=replica,
     )
 
 
