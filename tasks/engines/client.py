@@ -212,13 +212,10 @@ class HttpEngine:
 
     def _given_up(self, request: Request, fault: Fault, tries: int) -> Completion:
         """The error completion of this prompt, unless the fault is the engine's."""
-        if self._failure is not None:
-            raise self._failure
-        if self._breaker.failed(
-            fault.kind, request.content if request.route == "completion" else repr(request.content)
-        ):
+        if self._failure is None and self._breaker.failed(fault.kind, request.prompt_hash):
             self._failure = self._error(fault)
-            raise self._failure
+        if self._failure is not None:
+            raise _again(self._failure)
         return _failed(fault.message, tries)
 
     def _counted(self, completion: Completion, tries: int) -> Completion:
