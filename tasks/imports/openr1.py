@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from tracemill.schemas.enums import FinishReason
 from tracemill.schemas.recipe import ImportRecipe
 from tracemill.schemas.records import Drop
-from tracemill.tasks.imports.recorded import TRACE_NAMES, Recorded, attempts, fields, finish_reason
+from tracemill.tasks.imports.recorded import TRACE_NAMES, Recorded, at, attempts, fields, finish_reason, several
 from tracemill.tasks.sources.columns import CellError, Columns
 from tracemill.tasks.sources.read import Row
 
@@ -33,27 +34,11 @@ def _convert(row: Row, columns: Columns) -> list[Recorded]:
     generations = columns.get(row, "generations")
     if not isinstance(generations, list) or not generations:
         raise CellError(f"column {columns.names['generations']!r} is not a list of generations")
-    said = fields(row, columns, labels=())
-    found = []
-    for place, text in enumerate(generations):
-        reason = finish_reason(_at(columns.get(row, "finish_reasons"), place))
-        if reason == FinishReason.UNKNOWN and _at(columns.get(row, "complete"), place) is False:
-            reason = FinishReason.LENGTH.value
-        values = ((name, _at(row.values.get(name), place)) for name in LABELS)
-        found.append(
-            Recorded(
-                path=f"{row.number}/{place}",
-                text=str(text or ""),
-                **{
-                    **said,
-                    "sample_index": place,
-                    "finish_reason": reason,
-                    "labels": tuple((name, value) for name, value in values if value is not None),
-                },
-            )
-        )
-    return found
+    found = several(row, generations, fields(row, columns, LABELS))
+    return [replace(attempt, finish_reason=_reason(row, columns, place)) for place, attempt in enumerate(found)]
 
 
-def _at(values: Any, place: int) -> Any:
-    return values[place] if isinstance(values, list) and place < len(values) else None
+def _reason(row: Row, columns: Columns, place: int) -> str:
+    said = finish_reason(at(columns.get(row, "finish_reasons"), place))
+    cut = said == FinishReason.UNKNOWN and at(columns.get(row, "complete"), place) is False
+    return FinishReason.LENGTH.value if cut else said

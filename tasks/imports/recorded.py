@@ -32,7 +32,7 @@ TRACE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "licence": PROBLEM_NAMES["licence"],
     "domain": ("domain",),
     "split": ("split",),
-    "response": ("response", "output", "completion", "generation"),
+    "response": ("response", "output", "completion", "generation", "responses", "samples"),
     "reasoning": ("reasoning_content",),
     "model": ("model", "model_name"),
     "sample_index": ("sample", "sample_index"),
@@ -185,12 +185,32 @@ def fields(row: Row, columns: Columns, labels: Sequence[str] = LABELS) -> dict[s
 
 
 def single(row: Row, columns: Columns) -> list[Recorded]:
-    """A row that is one attempt: its response, with separate reasoning put back as a think block."""
+    """A row that is one attempt (separate reasoning put back as a think block), or one for each response of a list."""
     said = fields(row, columns)
+    response = columns.get(row, "response")
+    if isinstance(response, list) and response:
+        return several(row, response, said)
     text = columns.text(row, "response")
     if text is None and not said.get("error"):
         raise CellError(f"column {columns.names.get('response', 'response')!r} is empty")
     return [Recorded(path=str(row.number), text=thought(columns.text(row, "reasoning"), text or ""), **said)]
+
+
+def several(row: Row, texts: Sequence[Any], said: Mapping[str, Any]) -> list[Recorded]:
+    """One attempt for each of ``texts``; a label that is a list of as many values gives each its own."""
+    found = []
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise CellError(f"response {place} is a {type(text).__name__}, not text")
+        labels = ((name, at(value, place) if isinstance(value, list) else value) for name, value in said["labels"])
+        own = {"sample_index": place, "labels": tuple((name, value) for name, value in labels if value is not None)}
+        found.append(Recorded(path=f"{row.number}/{place}", text=text, **{**said, **own}))
+    return found
+
+
+def at(values: Any, place: int) -> Any:
+    """The value at ``place`` of a list; None where there is no list or it is shorter."""
+    return values[place] if isinstance(values, list) and place < len(values) else None
 
 
 def thought(reasoning: str | None, content: str) -> str:

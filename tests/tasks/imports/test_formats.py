@@ -204,6 +204,19 @@ def test_columns_are_found_by_their_usual_names_or_by_the_map(imported: Import) 
     assert [policy.model for policy in found.policies] == ["m-1"]
 
 
+def test_a_list_of_responses_is_one_attempt_for_each(imported: Import) -> None:
+    row = {"prompt": QUESTION, "responses": [PROSE, "8"], "gold": "7", "score": [1.0, 0.0], "correct": True}
+    found = imported([row], "columns")
+    assert [(trace["text"], trace["path"], trace["sample_index"]) for trace in rows_of(found)] == [
+        (PROSE, "1/0", 0),
+        ("8", "1/1", 1),
+    ]
+    assert labels_of(found) == [(name, "correct") for name in ("correct", "score")] + [
+        ("correct", "correct"),
+        ("score", "incorrect"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("format", "row", "columns", "said"),
     [
