@@ -50,11 +50,11 @@ def checks() -> Iterator[tuple[str, bool | None, str]]:
 def _module(name: str, mend: str) -> tuple[bool, str]:
     if importlib.util.find_spec(name) is None:
         return False, mend
-    import importlib.metadata
+    from importlib import metadata
 
     try:
-        return True, f"{name} {importlib.metadata.version(name.replace('_', '-'))}"
-    except importlib.metadata.PackageNotFoundError:
+        return True, f"{name} {metadata.version(name.replace('_', '-'))}"
+    except metadata.PackageNotFoundError:
         return True, name
 
 

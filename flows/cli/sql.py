@@ -112,9 +112,7 @@ def _write_table(cursor: duckdb.DuckDBPyConnection, names: list[str], file: IO[s
 
 
 def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float):
+    if value is None or isinstance(value, bool | int | float):
         return value
     text = json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
     return text if len(text) <= CELL else text[: CELL - 3] + "..."

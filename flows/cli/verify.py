@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from tracemill.verifiers.base import Verdict
 
 
 def verify(
     file: Annotated[str, typer.Argument(metavar="FILE", help="One JSON object a line; - is standard input.")],
     verifier: Annotated[str, typer.Option(help="answer, puzzle ..., or module:function.")],
-    out: Annotated[str | None, typer.Option(help="Write the verdicts to this Parquet file.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Write the verdicts to this Parquet file.  [default: JSON lines on stdout]")
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="An option of the verifier; repeatable.")
     ] = None,
@@ -41,7 +47,16 @@ def verify(
             options[key] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise UsageError("the value is not YAML", where=f"--option {key}") from None
-    counts = verify_file(file, verifier, out, options=options or None, time_limit=time_limit, workers=workers)
-    width = max((len(outcome) for outcome in counts), default=0)
-    for outcome, count in counts.items():
-        typer.echo(f"{outcome.ljust(width)}  {count:,}", err=out is None)
+    tally = verify_file(
+        file, verifier, out, options=options or None, time_limit=time_limit, workers=workers, sink=_print
+    )
+    width = max((len(outcome) for outcome in tally.outcomes), default=0)
+    for outcome, count in sorted(tally.outcomes.items()):
+        typer.echo(f"{outcome.ljust(width)}  {count:,}", err=True)
+
+
+def _print(verdicts: list[Verdict]) -> None:
+    from tracemill.verifiers.verdicts import verdict_table
+
+    for row in verdict_table(verdicts).to_pylist():
+        print(json.dumps(row, default=str, ensure_ascii=False))

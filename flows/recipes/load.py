@@ -48,7 +48,7 @@ def validated(model: type[M], document: Mapping[str, Any], *, where: str) -> M:
         if len(found) > MOST_ERRORS:
             lines.append(f"and {len(found) - MOST_ERRORS} more")
         what = lines[0] if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
-        raise UsageError(what, where=where, mend="correct the keys named above; every key: docs/recipe.md") from None
+        raise UsageError(what, where=where, mend="correct the keys named above") from None
 
 
 def _read(name_or_path: str) -> tuple[dict[str, Any], str]:
@@ -77,7 +77,7 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], str]:
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
-        document = yaml.load(text, _Strict)  # noqa: S506 (a SafeLoader)
+        document = yaml.load(text, _Strict)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = where if mark is None else f"{where}:{mark.line + 1}:{mark.column + 1}"
@@ -109,7 +109,7 @@ def _override(document: dict[str, Any], override: str) -> None:
     if not equals or not path:
         raise UsageError("not key=value", where=where, mend="for example: --set strategy.n=8")
     try:
-        value = yaml.load(text, _Strict)  # noqa: S506 (a SafeLoader)
+        value = yaml.load(text, _Strict)
     except yaml.YAMLError:
         raise UsageError("the value is not YAML", where=where, mend="quote it: --set 'template.user=\"...\"'") from None
     place: Any = document

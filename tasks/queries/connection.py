@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tracemill.schemas.tables import TABLES, check_version
+from tracemill.schemas.tables import TABLES, check_version, schema_of
 from tracemill.tasks.store import Commit, RunStore
 from tracemill.verifiers.normal import normal_form
 
@@ -61,8 +61,9 @@ def connect(runs: Sequence[RunStore]) -> duckdb.DuckDBPyConnection:
             _scan(_quote(label) + " AS run", _paths(run, table, commits[label]))
             for label, run in zip(labels, runs, strict=True)
         ]
-        connection.execute(f"CREATE VIEW {table} AS {_union(scans)}")
-    connection.execute(f"CREATE VIEW _requests AS {_union(_requests(labels, runs, commits))}")
+        connection.execute(f"CREATE VIEW {table} AS {_union(scans) or _nothing(connection, table)}")
+    requests = _union(_requests(labels, runs, commits)) or "SELECT run, '' AS stage, * EXCLUDE (run) FROM requests"
+    connection.execute(f"CREATE VIEW _requests AS {requests}")
     _create_funnels(connection, commits)
     connection.create_function("normal_form", _normal, ["VARCHAR"], "VARCHAR")
     connection.execute(files(__package__).joinpath("views.sql").read_text("utf-8"))
@@ -130,6 +131,14 @@ def _funnels_of(commit: Commit) -> list[dict[str, Any]]:
 
 def _scan(columns: str, paths: Sequence[str]) -> str:
     return f"SELECT {columns}, * FROM read_parquet([{', '.join(_quote(path) for path in paths)}])"
+
+
+def _nothing(connection: duckdb.DuckDBPyConnection, table: str) -> str:
+    """A scan of no rows, where there is no run."""
+    connection.register("_arrow", schema_of(table).empty_table())
+    connection.execute(f"CREATE TABLE _no_{table} AS SELECT '' AS run, * FROM _arrow")
+    connection.unregister("_arrow")
+    return f"SELECT * FROM _no_{table}"
 
 
 def _union(scans: Sequence[str]) -> str:

@@ -45,6 +45,8 @@ def cell_text(cell: Any) -> str:
             return "-"
         case Share(value):
             return f"{100 * value:.1f} %"
+        case bool():
+            return str(cell).lower()
         case int():
             return f"{cell:,}"
         case float():

@@ -30,12 +30,12 @@ _BETWEEN: Final = """
 SELECT coalesce(p.model, 'unknown') AS model, first, first_outcome, second, second_outcome, count(*) AS traces,
     sum(repeats)::BIGINT AS attempts
 FROM disagreements d LEFT JOIN policies p ON p.run = d.run AND p.policy_id = d.policy_id
-WHERE kind = 'verifiers' GROUP BY ALL ORDER BY traces DESC, ALL
+WHERE kind = 'verifiers' GROUP BY ALL ORDER BY traces DESC, model, first, second, first_outcome, second_outcome
 """
 _EACH: Final = f"""
 SELECT kind, subject_id, coalesce(p.model, 'unknown') AS model, first, first_outcome, second, second_outcome, answer, gold
 FROM disagreements d LEFT JOIN policies p ON p.run = d.run AND p.policy_id = d.policy_id
-ORDER BY kind DESC, ALL LIMIT {SHOWN}
+ORDER BY kind DESC, model, subject_id, first, second LIMIT {SHOWN}
 """
 _CSS: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222; }
