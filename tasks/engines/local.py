@@ -89,8 +89,14 @@ def _launch(spec: EngineSpec, path: Path, alias: str, slots: int, context: int) 
         }
         return [sys.executable, "-P", str(_PROGRAM), *(str(part) for pair in options.items() for part in pair)]
 
-    launch = Launch("local", command, dict(spec.environment), start_timeout=spec.start_timeout, grace=3.0)
-    return replace(launch, environment={**launch.environment, "TRACEMILL_LOCAL_KEY": launch.api_key})
+    return Launch(
+        "local",
+        command,
+        spec.environment,
+        key_variable="TRACEMILL_LOCAL_KEY",
+        start_timeout=spec.start_timeout,
+        grace=3.0,
+    )
 
 
 def _sizes(arguments: list[str], metadata: dict[str, Any]) -> tuple[int, int]:

@@ -39,13 +39,15 @@ Diagnosis = Callable[[str], str | None]
 class Launch:
     """How to start a server and what to expect of it. Times are in seconds.
 
-    ``command`` gives the argument list for a port; ``environment`` is added to ours. A server that leaves its health probe
+    ``command`` gives the argument list for a port; ``environment`` is added to ours, and
+    ``key_variable`` names the variable that carries the key. A server that leaves its health probe
     unanswered for ``hang_timeout`` is taken for hung. ``restarts`` is how many times within an hour it is started again.
     """
 
     name: str
     command: Callable[[int], Sequence[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
+    key_variable: str = "VLLM_API_KEY"
     api_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     start_timeout: float = 900.0
     hang_timeout: float = 120.0
@@ -134,7 +136,9 @@ class Server:
     async def _start(self) -> None:
         launch = self.launch
         assert self.log is not None
-        environment = {**os.environ, **launch.environment, reaper.MARK: self._token, "SPT_NOENV": "1"}
+        environment = {**os.environ, **launch.environment, launch.key_variable: launch.api_key}
+        # SPT_NOENV keeps setproctitle, which vLLM uses, from overwriting the environment that the mark is read from.
+        environment |= {reaper.MARK: self._token, "SPT_NOENV": "1"}
         command = list(launch.command(self.port))
         log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -170,7 +174,7 @@ class Server:
                         f"the {self.launch.name} server did not answer within {self.launch.start_timeout:g} s",
                         mend="raise engine.start_timeout, or read the log for what it waits for",
                     )
-                if await self._answers("/health", 5.0) and await self._answers("/v1/models", 5.0):
+                if await self._answers("/health", 2.0) and await self._answers("/v1/models", 2.0):
                     return
                 await asyncio.wait({ended}, timeout=pause)
                 pause = min(pause * 1.3, 1.0)

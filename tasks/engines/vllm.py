@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -147,8 +146,8 @@ def _launch(spec: EngineSpec, executable: Path, model: str, served: str) -> Laun
     def command(port: int) -> list[str]:
         return [*start, "--host", "127.0.0.1", "--port", str(port), *options, *spec.arguments]
 
-    launch = Launch("vllm", command, start_timeout=spec.start_timeout, diagnose=_diagnose)
-    return replace(launch, environment={**_NO_TELEMETRY, **spec.environment, "VLLM_API_KEY": launch.api_key})
+    environment = {**_NO_TELEMETRY, **spec.environment}
+    return Launch("vllm", command, environment, start_timeout=spec.start_timeout, diagnose=_diagnose)
 
 
 def _diagnose(log: str) -> str | None:
