@@ -15,7 +15,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, Final
@@ -29,25 +30,13 @@ from tracemill.schemas.tables import schema_of
 from tracemill.verifiers.base import Candidate, Judgement, Verdict, Verifier
 from tracemill.verifiers.pool import VerifierPool
 from tracemill.verifiers.registry import build_verifier
-from tracemill.verifiers.verdicts import verdict_table
+from tracemill.verifiers.verdicts import verdict_row, verdict_table
 
 CHUNK: Final = 4096
 CHUNK_CHARS: Final = 32 << 20
 NOT_YET: Final = frozenset({"code", "lean", "countdown"})
 
 Sink = Callable[[list[Verdict]], None]
-
-
-@dataclass(slots=True)
-class Tally:
-    """How many rows there are, by outcome."""
-
-    rows: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-
-    def add(self, verdicts: list[Verdict]) -> None:
-        self.rows += len(verdicts)
-        self.outcomes.update(verdict.judgement.outcome.value for verdict in verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +56,44 @@ def verify_file(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
     sink: Sink | None = None,
-) -> Tally:
-    """Verify the candidates of ``path`` (``-``: standard input) and write rows of ``verdicts`` to ``out``.
+) -> dict[str, int]:
+    """Verify the candidates of ``path`` (``-``: standard input); returns how many rows each outcome has.
 
-    Without ``out``, ``sink`` is told of the verdicts, chunk by chunk, in order. ``progress(n)`` is told of each n done.
-    Raises UsageError for an unknown verifier and an id that comes twice, DataError for a file that cannot be read.
+    Rows of ``verdicts`` go to the Parquet file ``out``; without it to ``sink``, chunk by chunk and in order, and without
+    that to standard output, one JSON object a line. ``progress(n)`` is told of each n that are done. ``time_limit`` is in
+    seconds of CPU per candidate. Raises UsageError for an unknown verifier and an id that comes twice, DataError for a
+    file that cannot be read or written.
     """
     if verifier in NOT_YET:
         raise UsageError(
             f"the verifier {verifier!r} is not in this version", mend="use answer, puzzle, or module:function"
         )
     built = build_verifier(verifier, options, time_limit)
-    tally = Tally()
+    counts: Counter[str] = Counter()
 
     async def run(write: Sink) -> None:
         async with VerifierPool(workers) as pool:
             with _opened(path) as file:
                 for chunk in _chunks(_read(file, path)):
                     verdicts = await _verify(pool, built, chunk, progress)
-                    tally.add(verdicts)
+                    counts.update(verdict.judgement.outcome.value for verdict in verdicts)
                     write(verdicts)
 
-    def both(write: Sink) -> Sink:
-        def tell(verdicts: list[Verdict]) -> None:
-            write(verdicts)
-            if sink is not None:
-                sink(verdicts)
-
-        return tell
-
     if out is None:
-        asyncio.run(run(sink or (lambda verdicts: None)))
+        asyncio.run(run(sink or _print))
     else:
         with _parquet(out) as write:
-            asyncio.run(run(both(write)))
-    return tally
+            asyncio.run(run(write))
+    return dict(counts.most_common())
+
+
+def _print(verdicts: list[Verdict]) -> None:
+    now = datetime.now(UTC)
+    for verdict in verdicts:
+        row = verdict_row(verdict, now)
+        row["evidence"] = json.loads(row["evidence"])
+        sys.stdout.write(json.dumps(row | {"verified_at": now.isoformat()}) + "\n")
+    sys.stdout.flush()
 
 
 @contextmanager

@@ -81,15 +81,14 @@ _WORDS: Final = re.compile(r"[A-Za-z][A-Za-z'\-]+(?:[ /][A-Za-z'\-]+)*\.?$")
 _SCALE: Final = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _PERCENT: Final = frozenset({"%", r"\%", "percent", "percentage", "pct", "per cent", "percents"})
 #: Words that stand behind a number and change what it says; with one of them the text is not a number.
-_NOT_NOUNS: Final = frozenset(
-    """
+_NOT_NOUNS_TEXT: Final = """
     or and not no nor to plus minus times over mod modulo squared cubed choose factorial pi sqrt root sin cos tan sec csc
     cot log ln exp i x y z e infinity inf is are was be if than less more fewer greater least most about approximately
     nearly almost between under above below but except maybe perhaps either per remainder base degrees degree radians
     radian half halves third thirds quarter quarters fourth fourths fifth fifths tenth tenths hundredth hundredths
     thousandth thousandths point negative equals equal sum product
-    """.split()
-)
+"""
+_NOT_NOUNS: Final = frozenset(_NOT_NOUNS_TEXT.split())
 
 
 def _units() -> dict[str, tuple[str, Fraction]]:
