@@ -96,7 +96,8 @@ class Generation:
             folder = self._folders[view]
             self._location.make_folder(folder)
             file = self._stack.enter_context(self._location.create(f"{folder}/{split}-{self._suffix()}"))
-            self._writers[view, split] = _Writer(file, self._schemas[view])
+            writer = self._writers[view, split] = _Writer(file, self._schemas[view])
+            self._stack.callback(writer.abandon)
         return self._writers[view, split]
 
 
@@ -121,6 +122,12 @@ class _Writer:
         if self._held or not self._wrote:
             self._write()
         self._parquet.close()
+
+    def abandon(self) -> None:
+        """Let go of the file, whole or not; where it is full, what is held is lost with it."""
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self._parquet.close()
+        self._parquet.is_open = False
 
     def _write(self) -> None:
         table = pa.concat_tables(self._held) if self._held else self._schema.empty_table()
