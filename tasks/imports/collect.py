@@ -22,7 +22,7 @@ from tracemill.tasks.segment import segment, split_reasoning
 from tracemill.tasks.sources import Loaded
 from tracemill.tasks.sources.clusters import cluster
 from tracemill.tasks.sources.columns import lookup, split_of
-from tracemill.tasks.sources.registry import NEEDS_GOLD
+from tracemill.tasks.sources.registry import NEEDS_GOLD, same_gold
 
 #: Reward of a rollout from which on the trainer's scorer is taken to have called it right.
 REWARDED: Final = 0.5
@@ -66,6 +66,7 @@ class Collector:
         self._batches: list[pa.RecordBatch] = []
         self._counts: Counter[tuple[str, str, str | None]] = Counter()
         self._conflicts: set[str] = set()
+        self._waiting: list[tuple[str, str]] = []
 
     def add(self, attempt: Recorded, format_: str, file: str) -> None:
         """Count one attempt in."""
@@ -112,13 +113,14 @@ class Collector:
         if attempt.kind in self._apart:
             self.drops.append(Drop(trace_id, "verify", "needs_execution", f"kind {attempt.kind}"))
         elif self._without_gold(problem_id):
-            self.drops.append(
-                Drop(trace_id, "verify", "no_gold", "neither the row nor a problem source has a gold answer")
-            )
+            self._waiting.append((trace_id, problem_id))
 
     def traces(self) -> pa.Table:
-        """All traces so far, as the table."""
+        """All traces as the table; called once, when no row can bring a missing gold any more."""
         self._flush()
+        detail = "neither a row nor a problem source has a gold answer"
+        without = (trace_id for trace_id, problem_id in self._waiting if self._without_gold(problem_id))
+        self.drops += [Drop(trace_id, "verify", "no_gold", detail) for trace_id in without]
         return pa.Table.from_batches(self._batches, schema=schema_of("traces"))
 
     def finished_problems(self) -> list[Problem]:
@@ -183,7 +185,7 @@ class Collector:
     def _compare(self, problem_id: str, attempt: Recorded) -> None:
         """Say once where a row's gold is not its problem's; the problem's stays."""
         gold, held = (attempt.gold or "").strip(), (self.problems[problem_id].gold or "").strip()
-        if gold and held and gold != held and problem_id not in self._conflicts:
+        if gold and held and problem_id not in self._conflicts and not same_gold(gold, held):
             self._conflicts.add(problem_id)
             detail = f"{attempt.row.name}: gold {gold!r}, but {held!r} was there before"
             self.drops.append(Drop(problem_id, "load", "gold_conflict", detail))

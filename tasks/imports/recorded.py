@@ -22,6 +22,9 @@ STAGE: Final = "import"
 #: Keys of a recipe's ``map`` that are not columns: label columns (comma-separated), and kinds whose answer needs execution.
 OPTIONS: Final = ("labels", "skip_kinds")
 
+#: The largest count or index that the tables hold.
+LARGEST: Final = 2**31 - 1
+
 #: What people call the columns that every format may have.
 TRACE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "problem_id": ("problem_id",),
@@ -224,16 +227,16 @@ def finish_reason(value: str | None) -> str:
 
 
 def _whole(value: Any, column: str) -> int | None:
-    if value is None or value == "":
-        return None
+    """A count or index; None for what is not a number at all, ``CellError`` for what no count can be."""
+    if isinstance(value, list | dict):
+        raise CellError(f"column {column!r} holds a {type(value).__name__}, not a number")
     try:
-        return int(value)
+        number = None if value is None else int(value)
     except (TypeError, ValueError, OverflowError):
-        return None if not isinstance(value, list | dict) else _not_a_number(value, column)
-
-
-def _not_a_number(value: Any, column: str) -> int:
-    raise CellError(f"column {column!r} holds a {type(value).__name__}, not a number")
+        return None
+    if number is not None and abs(number) > LARGEST:
+        raise CellError(f"column {column!r} holds {number}, beyond any count")
+    return number
 
 
 def _repeats(value: Any, column: str) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -134,7 +136,7 @@ def cell_text(value: Any, column: str) -> str | None:
         if math.isnan(value):
             return None
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if isinstance(value, bool | int):
+    if isinstance(value, bool | int | Decimal | date):
         return str(value)
     if isinstance(value, list) and len(value) == 1:
         return cell_text(value[0], column)

@@ -26,6 +26,7 @@ from tracemill.tasks.sources.math import math
 from tracemill.tasks.sources.mbpp import mbpp
 from tracemill.tasks.sources.minif2f import minif2f
 from tracemill.tasks.sources.reasoning_gym import reasoning_gym
+from tracemill.verifiers.normal import normal_form
 
 Source = Callable[[SourceSpec], Iterable[Problem | Drop]]
 
@@ -43,6 +44,11 @@ SOURCES: Final[Mapping[str, Source]] = {
 
 #: Verifiers that compare with a gold answer; a problem without one cannot be checked by them.
 NEEDS_GOLD: Final = frozenset({"answer"})
+
+
+def same_gold(one: str, other: str) -> bool:
+    """Whether two gold answers are written alike or have one normal form (``1,200`` and ``1200.0``)."""
+    return one.strip() == other.strip() or ((form := normal_form(one)) is not None and form == normal_form(other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,7 @@ class Gathered:
         return self._problems.get(item.problem_id)
 
     def _repeated(self, known: Problem, item: Problem, row: str) -> None:
-        conflict = item.verifier != "puzzle" and (item.gold or "").strip() != (known.gold or "").strip()
+        conflict = item.verifier != "puzzle" and not same_gold(item.gold or "", known.gold or "")
         if conflict:
             detail = f"gold {item.gold!r}, but {known.gold!r} in {known.source_row} ({known.problem_id})"
         else:

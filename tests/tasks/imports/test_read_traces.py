@@ -102,6 +102,17 @@ def test_rows_without_prompt_or_problem_are_an_error_that_says_what_to_name(impo
 def test_a_gold_that_one_row_lacks_comes_from_another(imported: Import) -> None:
     found = imported([row(gold=None), row()], "columns")
     assert [problem.gold for problem in found.problems] == ["7"]
+    assert found.drops == []
+
+
+def test_a_gold_written_otherwise_is_no_conflict(imported: Import) -> None:
+    assert imported([row(gold="1,200"), row(gold="1200.0")], "columns").drops == []
+    assert reasons(imported([row(gold="1200"), row(gold="12")], "columns")) == {("load", "gold_conflict"): 1}
+
+
+def test_an_index_that_no_table_holds_is_a_drop(imported: Import) -> None:
+    found = imported([row(), row(sample=2**40), row(runs={"a": 1})], "columns")
+    assert reasons(found) == {("import", "bad_row"): 2}
 
 
 def test_traces_without_a_gold_are_kept_and_set_apart_from_verification(imported: Import) -> None:
@@ -142,7 +153,7 @@ def test_repeats_are_a_number_or_the_length_of_a_list(imported: Import, value: A
                 "prompt": st.sampled_from(["Say seven.", "Say eight.", "", None, [1]]),
                 "output": st.one_of(st.none(), st.text(max_size=20), st.just("\ud800"), st.just([1, 2])),
                 "gold": st.sampled_from(["7", "8", "", None, {"target": 1}]),
-                "sample": st.sampled_from([0, "1", None, "x", float("inf")]),
+                "sample": st.sampled_from([0, "1", None, "x", float("inf"), 2**70, []]),
             }
         ),
         max_size=10,
