@@ -28,6 +28,9 @@ IGNORED: Final = -100
 #: Kinds of GGUF tokens that stand for themselves in text: control, user-defined.
 _CONTROL: Final = (3, 4)
 
+#: Stands for a turn's content where the template puts it; private-use characters, so that no content is like it.
+_PLACE: Final = "\ue000place\ue001"
+
 Message = Mapping[str, str]
 
 
@@ -116,17 +119,21 @@ class Tokenizer:
         ]
 
     def _span(self, messages: Sequence[Message], index: int, text: str) -> tuple[int, int]:
-        before = self.render(messages[:index], add_generation_prompt=True)
+        """The content of one assistant turn: right after the generation prompt, or where a mark in its place appears."""
         content = messages[index]["content"]
-        if text.startswith(before):
-            for said in (content, content.strip()):
-                # The generation prompt may already hold the beginning of the turn (a think tag).
-                for shared in range(min(len(said), 32) + 1):
-                    if text.startswith(said, len(before) - shared):
-                        return len(before) - shared, len(before) - shared + len(said)
-                if said and text.count(said, len(before)) == 1:
-                    start = text.index(said, len(before))
-                    return start, start + len(said)
+        before = self.render(messages[:index], add_generation_prompt=True)
+        follows = text.startswith(before)
+        if follows and text.startswith(content, len(before)):
+            return len(before), len(before) + len(content)
+        marked = [*messages[:index], {**messages[index], "content": _PLACE}, *messages[index + 1 :]]
+        head, _, tail = self.render(marked).partition(_PLACE)
+        for said in (content, content.strip()):
+            if text == head + said + tail:
+                return len(head), len(head) + len(said)
+            # The generation prompt may already hold the beginning of the turn (a think tag).
+            for shared in range(1, min(len(said), len(before), 32) + 1) if follows else ():
+                if text.startswith(said, len(before) - shared):
+                    return len(before) - shared, len(before) - shared + len(said)
         raise UsageError(
             f"the chat template rewrites what the assistant says in message {index}, so no labels can be laid over it",
             where=self.name,

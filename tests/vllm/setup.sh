@@ -24,7 +24,7 @@ if [ ! -f "$model/config.json" ]; then
     phase "converting the model into $model"
     gguf=$("$ours/bin/python" -c 'from tracemill.tasks.engines.gguf import embedded_model; print(embedded_model())')
     rm -rf "$model.part"
-    HF_HUB_OFFLINE=1 "$environment/bin/python" tests/vllm/convert.py "$gguf" "$model.part"
+    HF_HUB_OFFLINE=1 TQDM_DISABLE=1 "$environment/bin/python" tests/vllm/convert.py "$gguf" "$model.part"
     rm -rf "$model"
     mv "$model.part" "$model"
 fi

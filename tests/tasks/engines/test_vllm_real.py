@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import pytest_asyncio
 
 from tracemill.schemas.errors import EngineError
 from tracemill.schemas.recipe import EngineSpec
@@ -55,7 +56,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("home"))
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(home: str) -> AsyncIterator[VllmEngine]:
     """One vLLM for all: it takes about a minute to start. That none of it is left is checked where it ends."""
     begun = time.monotonic()
