@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
@@ -109,7 +110,7 @@ def _mapped(row: Row, columns: Columns, spec: SourceSpec) -> Problem:
     return Problem(
         prompt=message_text(columns.get(row, "prompt"), columns.names["prompt"]) or "",
         verifier=spec.verifier or columns.text(row, "verifier") or "answer",
-        source=spec.path or spec.kind,
+        source=_source_name(spec),
         spec=inputs,
         gold=columns.text(row, "gold"),
         domain=spec.domain or columns.text(row, "domain") or "other",
@@ -119,6 +120,12 @@ def _mapped(row: Row, columns: Columns, spec: SourceSpec) -> Problem:
         reference_solution=columns.text(row, "reference_solution"),
         split=split_of(row.split or columns.text(row, "split")),
     )
+
+
+def _source_name(spec: SourceSpec) -> str:
+    """A Hub id as it stands, a local path by its last part: where a file lay on one machine means nothing on another."""
+    path = os.path.expanduser(spec.path or spec.kind)
+    return os.path.basename(os.path.normpath(path)) if os.path.exists(path) else path
 
 
 def _inputs(row: Row, columns: Columns) -> dict[str, Any]:

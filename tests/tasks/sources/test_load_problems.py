@@ -31,7 +31,7 @@ def test_the_usual_names_of_columns_need_no_map(jsonl: Jsonl) -> None:
     [problem] = from_file(jsonl([row])).problems
     assert (problem.prompt, problem.gold, problem.verifier) == ("What is 2 + 2?", "4", "answer")
     assert (problem.source_row, problem.licence, problem.reference_solution) == ("7", "MIT", "Two and two.")
-    assert problem.cluster_id == problem.problem_id
+    assert (problem.cluster_id, problem.source) == (problem.problem_id, "rows.jsonl")
 
 
 def test_a_map_leads_to_any_column_nested_ones_and_the_verifiers_inputs(jsonl: Jsonl) -> None:
