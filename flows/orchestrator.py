@@ -58,6 +58,7 @@ class PrefectOrchestrator:
 
     def __init__(self, listener: Listener | None = None) -> None:
         self._listener = listener or NullListener()
+        self.task_runs = 0  # begun so far
 
     async def run_shards(self, stage: str, shards: Sequence[str], work: Work, *, in_flight: int) -> None:
         from prefect import task
@@ -72,6 +73,7 @@ class PrefectOrchestrator:
 
         @task(name=stage, retries=0, persist_result=False, cache_policy=NO_CACHE, log_prints=False)
         async def run_shard(shard: str) -> None:
+            self.task_runs += 1
             await at_work[shard]()
 
         async def through_prefect(shard: str) -> None:
