@@ -180,7 +180,7 @@ def _candidate(line: bytes, number: int) -> Candidate | _Unreadable:
         return bad("finish_reason is not a string")
     known = {"id", "response", "gold", "choices", "options", "spec", "question", "finish_reason"}
     spec = {**{key: value for key, value in row.items() if key not in known}, **spec}
-    if options:
+    if options is not None:
         spec["options"] = {**spec.get("options", {}), **options}
     return Candidate(str(subject), response, gold, spec, question, tuple(choices) if choices else None, finish_reason)
 

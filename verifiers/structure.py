@@ -13,7 +13,9 @@ from typing import Final
 _KINDS: Final = {("(", ")"): "tuple", ("[", "]"): "closed", ("(", "]"): "left-open", ("[", ")"): "right-open"}
 _THOUSANDS: Final = re.compile(r"-?\\?\$?\d{1,3}(?:,\d{3})+(?:\.\d+)?$", re.ASCII)
 _AND: Final = re.compile(r",?\s+and\s+")
-_NAME: Final = re.compile(r"[a-zA-Z](?:_\{?\w+\}?)?\s*(?:=|\\in(?![a-zA-Z]))\s*(?=[\[({\\])")
+_NAME: Final = re.compile(
+    r"(?:[a-zA-Z](?:_\{?\w+\}?)?|\(\s*[a-zA-Z](?:\s*,\s*[a-zA-Z])*\s*\))\s*(?:=|\\in(?![a-zA-Z]))\s*(?=[\[({\\])"
+)
 _TOKEN: Final = re.compile(r"\\[{}]|\\.|[(){}\[\],;]")
 
 
@@ -27,7 +29,8 @@ class Parts:
 
 def parts(text: str) -> Parts | None:
     """The elements of a tidied text; None where it is no sequence, or its brackets do not match."""
-    text = _NAME.sub("", text, count=1) if "=" in text or "\\in" in text else text
+    named = _NAME.match(text)
+    text = text[named.end() :] if named else text
     kind, inner = "list", text
     if text.startswith(r"\{") and text.endswith(r"\}"):
         kind, inner = "set", text[2:-2]

@@ -34,9 +34,11 @@ EXACT: Final = 1e-30
 DECIMAL: Final = 1e-11
 
 _POWER: Final = re.compile(
-    r"(\d+(?:\.\d+)?|[HS])\s*(?:\^|\*\*)\s*(?:\{\s*([HS]|-?\d+)\s*\}|\(\s*([HS]|-?\d+)\s*\)|([HS]|\d))"
+    r"(\d+(?:\.\d+)?|[HS])\s*(?:\^|\*\*)\s*(?:\{\s*([HS]|-?\d+)\s*\}|\(\s*([HS]|-?\d+)\s*\)|([HS]|\d+))"
 )
-_BRACED: Final = re.compile(r"(?<![a-zA-Z\]])\{\s*([HS]|\d+)\s*\}|\(\s*([HS]|\d+)\s*\)")
+_BRACED: Final = re.compile(r"(?<![a-zA-Z}\]])\{\s*([HS]|\d+)\s*\}|\(\s*([HS]|\d+)\s*\)")
+_EXPONENT: Final = re.compile(r"(?:\^|\*\*)\s*(\{[^{}]*\}|\([^()]*\))")
+_LARGE: Final = re.compile(r"[HS]|\d{7}")
 _FACTORIAL: Final = re.compile(r"(\d+|[HS)\}])\s*!")
 _LONG: Final = re.compile(r"\d{400}")
 _EQUATION: Final = re.compile(r"(?<![<>!\\])=")
@@ -61,27 +63,29 @@ def too_large(text: str) -> bool:
         n in ("H", ")", "}") or (n.isdigit() and (len(n) > 5 or int(n) > FACTORIAL)) for n in _FACTORIAL.findall(text)
     ):
         return True
+    if "binom" in text and ("^" in text or _LARGE.search(text)):
+        return True
     return _tower(text)
 
 
 def _tower(text: str) -> bool:
-    for _ in range(DEPTH):
+    """Estimate powers of numbers from the inside; ``S`` stands for more than 6 digits, ``H`` for more than ``DIGITS``."""
+    for _ in range(4 * DEPTH):
+        text = _BRACED.sub(lambda match: match[1] or match[2], text)
         match = _POWER.search(text)
         if match is None:
-            return False
+            groups = _EXPONENT.findall(text)
+            return any(_LARGE.search(g) or ("^" in g and not any(map(str.isalpha, g))) for g in groups)
         base, exponent = match[1], match[2] or match[3] or match[4]
         if "H" in (base, exponent):
             return True
         if exponent == "S" or len(exponent) > 6:
             return base not in ("0", "1")
         digits = (len(base) if base != "S" else DIGITS) * abs(int(exponent))
-        if digits > DIGITS * 5:
+        if digits > DIGITS:
             return True
-        if digits <= 6 and base.isdigit() and int(exponent) >= 0:
-            value = str(int(base) ** int(exponent))
-        else:
-            value = "H" if digits > DIGITS else "S"
-        text = text[: match.start()] + value + text[match.end() :]
+        small = digits <= 6 and base.isdigit() and int(exponent) >= 0
+        text = text[: match.start()] + (str(int(base) ** int(exponent)) if small else "S") + text[match.end() :]
     return True
 
 

@@ -178,11 +178,12 @@ def test_no_text_is_evaluated(tmp_path):
     assert all(v.judgement.outcome in (Outcome.UNPARSED, Outcome.INCORRECT) for v in verdicts)
 
 
+@pytest.mark.slow
 def test_hostile_strings_end_within_the_limits_and_are_never_correct():
     hostile = ["9" * 10**6, "\\frac{" * 10**4, "$" * 10**5, "(" * 500, "{" * 900, "^" * 900, "\\sqrt{" * 150 + "2" + "}" * 150,
                "9**9**9**9", "\\boxed{" + "x^" * 400 + "2}", "\\int " * 100, "\\sum_{n=1}^{10^9} n^n", "\\binom{10^9}{10^8}",
                "1" + "+1" * 450, "x" * 900, "\\left" * 150, "\u202e7", "７７", "1e999999", "1e-999999", "0^0", "\\frac{0}{0}",
-               "\\infty", "{}^{}_{}", "\\begin{matrix}" * 50, "1,2,3,4,5,6,7", "7 or 7", "not 7", "\\text{not }7", "7?", "~7 8"]  # fmt: skip
+               "\\infty", "{}^{}_{}", "\\begin{matrix}" * 50, "1,2,3,4,5,6,7", "7 or 8", "not 7", "\\text{not }7", "7?", "~7 8"]  # fmt: skip
     verifier = build_verifier("answer", time_limit=1.5)
     verdicts = verify_all(verifier, [Candidate(str(i), text, "7") for i, text in enumerate(hostile)], 2)
     assert len(verdicts) == len(hostile)
