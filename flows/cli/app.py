@@ -104,14 +104,20 @@ def call(arguments: list[str]) -> int:
             show(file=sys.stderr)
         return int(getattr(error, "exit_code", 2))
     except (KeyboardInterrupt, typer.Abort):
-        resumable = bool(arguments) and arguments[0] in ("run", "import")
-        return _told("interrupted" + ("; run the same command to resume" if resumable else ""), INTERRUPTED, False)
+        return _interrupted(arguments)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 (the rim: whatever it is, it is told and kept)
         return _crashed(error, settings.debug)
+    if code == INTERRUPTED:  # typer's own way to say that Ctrl-C was pressed
+        return _interrupted(arguments)
     return code if isinstance(code, int) else 0
+
+
+def _interrupted(arguments: list[str]) -> int:
+    resumable = any(argument in ("run", "import") for argument in arguments[:2])
+    return _told("interrupted" + ("; run the same command to resume" if resumable else ""), INTERRUPTED, False)
 
 
 def _told(text: str, code: int, debug: bool) -> int:

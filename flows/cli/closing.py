@@ -37,7 +37,9 @@ def print_closing(run: RunStore, shown: int = 0) -> None:
     for example in picked:
         print(example_text(example) + "\n")
     if summary.disagreements:
-        print(f"{summary.disagreements:,} disagreements: FROM disagreements lists them.\n")
+        print(
+            f"Disagreements between verdicts, labels and majorities: {summary.disagreements:,} (FROM disagreements)\n"
+        )
     named = shlex.quote(place)
     print(
         "Next:\n"

@@ -13,7 +13,7 @@ from tracemill.schemas.errors import UsageError
 
 def import_(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Files with traces (.jsonl, .jsonl.gz, .parquet ...).")
+        list[str], typer.Argument(metavar="FILE", help="Files with traces (.jsonl, .jsonl.gz, .parquet ...).")
     ],
     map_: Annotated[str, typer.Option("--map", metavar="FORMAT", help="How the files are shaped, or module:function.")],
     columns: Annotated[

@@ -8,7 +8,7 @@ import typer
 
 
 def publish(
-    run: Annotated[str, typer.Argument(help="A run's folder or name.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or name.")],
     repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The data set repository.")],
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     dry_run: Annotated[

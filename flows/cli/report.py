@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 
-def report(run: Annotated[str, typer.Argument(help="A run's folder or name.")]) -> None:
+def report(run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or name.")]) -> None:
     """Write a run's report (Markdown, and one HTML file that needs nothing else) and print where it is.
 
     \b

@@ -8,7 +8,7 @@ import typer
 
 
 def schedule(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")],
     cron: Annotated[str, typer.Option(help='When, e.g. "0 2 * * *".')],
     timezone: Annotated[
         str | None, typer.Option(help="The time zone of the cron, e.g. Europe/Berlin.  [default: UTC]")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from tracemill.verifiers.base import Verdict
 
 
 def verify(
@@ -47,16 +43,7 @@ def verify(
             options[key] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise UsageError("the value is not YAML", where=f"--option {key}") from None
-    tally = verify_file(
-        file, verifier, out, options=options or None, time_limit=time_limit, workers=workers, sink=_print
-    )
-    width = max((len(outcome) for outcome in tally.outcomes), default=0)
-    for outcome, count in sorted(tally.outcomes.items()):
+    counts = verify_file(file, verifier, out, options=options or None, time_limit=time_limit, workers=workers)
+    width = max((len(outcome) for outcome in counts), default=0)
+    for outcome, count in counts.items():
         typer.echo(f"{outcome.ljust(width)}  {count:,}", err=True)
-
-
-def _print(verdicts: list[Verdict]) -> None:
-    from tracemill.verifiers.verdicts import verdict_table
-
-    for row in verdict_table(verdicts).to_pylist():
-        print(json.dumps(row, default=str, ensure_ascii=False))

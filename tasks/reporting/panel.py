@@ -51,6 +51,11 @@ class Watch:
     def __post_init__(self) -> None:
         self.began = self.clock()
 
+    def attach(self, stats: EngineStats) -> None:
+        """Count from here on."""
+        self.stats = stats
+        self._tokens = deque([(self.clock(), stats.completion_tokens)])
+
     def tokens_per_second(self) -> float | None:
         """Completion tokens per second over the last ``WINDOW_SECONDS``; None before an engine is attached."""
         if self.stats is None:
@@ -168,7 +173,7 @@ class Panel:
 
     def attach(self, stats: EngineStats) -> None:
         with self._lock:
-            self._watch.stats = stats
+            self._watch.attach(stats)
 
     def verdicts(self, correct: int, graded: int) -> None:
         with self._lock:

@@ -35,13 +35,14 @@ def test_a_plain_panel_says_a_line_when_a_stage_ends() -> None:
     panel.advance("sample", 5)
     panel.verdicts(1, 4)
     clock.now += 10
+    stats.completion_tokens = 420
     panel.stage("views", None)
     panel.note("said in passing \x1b[2J")
     panel.close()
     panel.close()
     first, note, last = stream.getvalue().splitlines()
     assert first == (
-        "[00:10] sample 5/10 (50 %) · 0 tokens/s · 3/8 requests in flight · 25.0 % of 4 verified correct · ETA 00:10"
+        "[00:10] sample 5/10 (50 %) · 42 tokens/s · 3/8 requests in flight · 25.0 % of 4 verified correct · ETA 00:10"
     )
     assert note == "said in passing \\x1b[2J"
     assert last.startswith("[00:10] views")
@@ -62,11 +63,12 @@ def test_a_plain_panel_speaks_while_nothing_advances() -> None:
 def test_tokens_per_second_are_those_of_the_last_seconds() -> None:
     clock = Clock()
     watch = Watch(clock)
-    watch.stats = EngineStats()
+    stats = EngineStats()
+    watch.attach(stats)
     for _ in range(60):
         watch.tokens_per_second()
         clock.now += 1
-        watch.stats.completion_tokens += 100
+        stats.completion_tokens += 100
     assert watch.tokens_per_second() == pytest.approx(100)
     for _ in range(30):
         watch.tokens_per_second()
