@@ -37,11 +37,11 @@ lint: $(READY)
 	@$(BIN)/mypy
 
 test: lint
-	@$(BIN)/python -m pytest -n 2 -m "not full and not vllm" --durations=10
+	@$(BIN)/python -m pytest -n 2 --durations=10
 
 test-vllm: $(READY)
-	@bash tests/vllm/setup.sh
-	@$(BIN)/python -m pytest -m vllm tests/vllm
+	@VENV=$(VENV) tests/vllm/setup.sh
+	@$(BIN)/python -m pytest -s -m vllm tests/tasks/engines --durations=5
 
 test-full: $(READY)
 	@$(BIN)/python -m pytest -m "not vllm"
