@@ -34,6 +34,8 @@ _KEEP_ALIVE: Final = 4.0
 #: Keys shorter than this are placeholders ("EMPTY"), which may well occur in what a model says.
 _SECRET_LENGTH: Final = 12
 _SPARE_FILES: Final = 256
+#: After so many tries an overload counts against the prompt even while others are answered.
+_MOST_TRIES: Final = 100
 
 
 class HttpEngine:
@@ -94,6 +96,7 @@ class HttpEngine:
         self._limiter = Limiter(concurrency)
         self._breaker = Breaker()
         self._failure: EngineError | None = None
+        self._answered = 0  # completions, to tell an overloaded server from a stalled one
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -134,9 +137,10 @@ class HttpEngine:
                 mend="leave the prefill empty, use the completion route, or an engine that can (vllm, local)",
             )
         body = wire.encode(request, self._model, continuation=self._continuation, token_limit=self._token_limit)
-        tries = 0
+        tries = stalled = 0
         stats.requests += 1
         while True:
+            answered = self._answered
             ticket = await limiter.acquire(first=tries > 0)
             stats.in_flight += 1
             try:
@@ -147,6 +151,7 @@ class HttpEngine:
                 if fault.kind.overload:
                     limiter.overloaded(ticket, fault.pause)
             else:
+                self._answered += 1
                 self._breaker.succeeded()
                 return self._counted(completion, tries)
             finally:
@@ -156,7 +161,10 @@ class HttpEngine:
             if self._renamed_token_limit(seen):
                 body = wire.encode(request, self._model, continuation=self._continuation, token_limit=self._token_limit)
                 continue
-            if not seen.kind.retried or tries >= self._retries:
+            # An overloaded server that answers others meanwhile will answer this one too: that is waiting, not failing.
+            if seen.kind is not Kind.OVERLOAD or self._answered == answered or tries >= _MOST_TRIES:
+                stalled += 1
+            if not seen.kind.retried or stalled > self._retries:
                 return self._given_up(request, seen, tries)
             await self._pause(seen, tries)
             tries += 1

@@ -2,8 +2,8 @@
 
 What must stay true: never more in flight than the limit, except right after a decrease, when nothing new starts until
 enough has ended; waiting and waking cost O(1) each however many wait; a cancelled waiter neither takes nor loses a slot.
-The limit follows additive increase and multiplicative decrease (Chiu and Jain 1989): one increase after each full window
-of successes, one decrease per window of overload, so that a burst of refusals to one window counts once.
+The limit follows additive increase and multiplicative decrease (Chiu and Jain 1989): one slot more after every sixteen
+successes, one decrease per window of overload, so that a burst of refusals to one window counts once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import deque
 from typing import Final
 
 DECREASE: Final = 0.7
-_STEPS_TO_CAP: Final = 16
+SUCCESSES_PER_SLOT: Final = 16
 
 
 class Limiter:
@@ -29,7 +29,6 @@ class Limiter:
         self.cap = cap
         self.in_flight = 0
         self._limit = float(cap)
-        self._step = max(1.0, cap / _STEPS_TO_CAP)
         self._successes = 0
         self._epoch = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -64,13 +63,13 @@ class Limiter:
         self._wake()
 
     def succeeded(self, ticket: int) -> None:
-        """Count a success; after a full window of them the limit grows by a sixteenth of the cap."""
+        """Count a success; those sent before the last decrease say nothing of the limit since."""
         if ticket != self._epoch or self._limit >= self.cap:
             return
         self._successes += 1
-        if self._successes >= self._limit:
+        if self._successes >= SUCCESSES_PER_SLOT:
             self._successes = 0
-            self._limit = min(float(self.cap), self._limit + self._step)
+            self._limit = min(float(self.cap), self._limit + 1.0)
             self._wake()
 
     def overloaded(self, ticket: int, pause: float = 0.0) -> None:

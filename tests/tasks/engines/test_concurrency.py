@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracemill.tasks.engines.concurrency import DECREASE, Limiter
+from tracemill.tasks.engines.concurrency import DECREASE, SUCCESSES_PER_SLOT, Limiter
 
 
 async def test_first_come_first_served_and_a_retry_goes_first() -> None:
@@ -56,12 +56,12 @@ async def test_the_limit_never_falls_below_one_and_grows_back_to_the_cap() -> No
     assert grown[-1] == 32
 
 
-async def test_growth_is_additive_a_window_at_a_time() -> None:
-    limiter = Limiter(160)  # a sixteenth is 10
+async def test_growth_is_one_slot_per_so_many_successes() -> None:
+    limiter = Limiter(160)
     limiter.overloaded(await limiter.acquire())
     limiter.release()
     start = limiter.limit
-    for _ in range(start):
+    for _ in range(10 * SUCCESSES_PER_SLOT):
         limiter.succeeded(await limiter.acquire())
         limiter.release()
     assert limiter.limit == start + 10
