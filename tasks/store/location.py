@@ -132,14 +132,14 @@ class LocalLocation:
                 os.rename(temporary, path)
         return True
 
-    def replace(self, name: str, data: bytes) -> None:
-        """Put ``data`` in the place of ``name``, durably and as a whole."""
+    def replace(self, name: str, data: bytes, *, durable: bool = True) -> None:
+        """Put ``data`` in the place of ``name`` as a whole; not ``durable`` is for what a start remakes anyway."""
         path = self.address(name)
-        with self._temporary(path, data) as temporary:
+        with self._temporary(path, data, durable) as temporary:
             os.rename(temporary, path)
 
     @contextlib.contextmanager
-    def _temporary(self, path: str, data: bytes) -> Iterator[str]:
+    def _temporary(self, path: str, data: bytes, durable: bool = True) -> Iterator[str]:
         folder = os.path.dirname(path)
         temporary = os.path.join(folder, _TEMPORARY + secrets.token_hex(6))
         with guarded(path):
@@ -147,9 +147,11 @@ class LocalLocation:
                 with open(temporary, "xb") as file:
                     file.write(data)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if durable:
+                        os.fsync(file.fileno())
                 yield temporary
-                _sync_folder(folder)
+                if durable:
+                    _sync_folder(folder)
             finally:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
@@ -227,7 +229,7 @@ class RemoteLocation:
                 return False
             return True
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, data: bytes, *, durable: bool = True) -> None:
         with guarded(self.address(name)):
             self._fs.pipe_file(self._at(name), data)
 

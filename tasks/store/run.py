@@ -354,7 +354,7 @@ def _lay_out(location: Location) -> None:
         data = sink.getvalue().to_pybytes()
         if location.read(name) != data:
             location.make_folder(table)
-            location.replace(name, data)
+            location.replace(name, data, durable=False)
     for folder in ("views", "report"):
         location.make_folder(folder)
 
