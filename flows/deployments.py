@@ -45,7 +45,7 @@ def schedule(recipe: Recipe, cron: str, out: str, timezone: str | None = None) -
     schedule. Raises ``UsageError`` for a cron or timezone that is none.
     """
     _check(cron, timezone)
-    target = os.path.abspath(out)
+    target = out if "://" in out else os.path.abspath(out)
     scheduled = Scheduled(
         name=f"{recipe.name}-{digest('schedule', recipe.name, target)[9:15]}",
         recipe=recipe.model_dump(mode="json"),
