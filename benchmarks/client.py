@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -116,6 +118,9 @@ def main() -> None:
     )
     for name, figure in best.items():
         print(f"{name:12} {figure.rate:8.0f} completions/s {figure.cpu:8.3f} ms CPU/request")
+    print(
+        f"stand-in {' ' * 27}{served:8.3f} ms CPU/request; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
     one, other = best["our client"], best["raw aiohttp"]
     print(f"{'ratio':12} {one.rate / other.rate:8.2f} {one.cpu / other.cpu:22.2f}")
     print(f"target       {TARGET:8.0f} completions/s: {'met' if one.rate >= TARGET else 'MISSED'}")
