@@ -121,12 +121,12 @@ def test_a_cron_fires_on_a_real_server_and_adds_only_what_is_new(home: Path) -> 
         return RunStore.open(str(out)).read("runs").num_rows if (out / "_commits").exists() else 0
 
     try:
-        until(lambda: finished() >= 1, 150, process)
+        until(lambda: finished() >= 1, 240, process)
         first = RunStore.open(str(out)).read("traces")["trace_id"].to_pylist()
         assert len(first) == 10
         add_problems(problems, range(5, 8))
         before = finished()
-        until(lambda: finished() > before, 150, process)
+        until(lambda: finished() > before, 240, process)
         run = RunStore.open(str(out))
         assert set(first) < set(run.read("traces")["trace_id"].to_pylist())
         assert run.read("traces").num_rows == run.read("requests").num_rows == 16
