@@ -12,6 +12,7 @@ before its token was read, so a reused pid is never hit.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -208,10 +209,8 @@ def _guard(grace: float, command: list[str]) -> int:
         now = time.monotonic()
         if status is not None or (deadline is not None and now > deadline):
             for pid in _descendants(os.getpid()):
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
         ready, _, _ = select.select(watched, [], [], 1.0 if deadline is None else 0.05)
         if wake in ready:
             os.read(wake, 4096)
@@ -220,10 +219,8 @@ def _guard(grace: float, command: list[str]) -> int:
             watched = [wake]
         if deadline is None and (gone or asked or os.getppid() != owner):
             deadline = time.monotonic() + grace
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(server, signal.SIGTERM)
-            except (ProcessLookupError, PermissionError):
-                continue
 
 
 if __name__ == "__main__":

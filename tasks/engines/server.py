@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 
@@ -100,9 +100,16 @@ class Server:
 
     async def __aenter__(self) -> Self:
         folder = self._home / "servers"
-        folder.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(reaper.reap_orphans, folder)
-        self.log = _new_log(self._home / "logs", self.launch.name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.log = _new_log(self._home / "logs", self.launch.name)
+        except OSError as error:
+            raise EngineError(
+                f"the folder for the server's log cannot be written: {error.strerror}",
+                where=str(self._home),
+                mend="free space there, or choose another folder for the run",
+            ) from error
+        await self._end(reaper.reap_orphans, folder)
         self._session = aiohttp.ClientSession(trust_env=False)
         try:
             await self._first_start()
@@ -251,10 +258,18 @@ class Server:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-            await asyncio.to_thread(reaper.kill_carriers, self._token)
+            await self._end(reaper.kill_carriers, self._token)
         if self._pid_file is not None:
             self._pid_file.unlink(missing_ok=True)
             self._pid_file = None
+
+    async def _end(self, end: Callable[[Any], list[int]], what: object) -> None:
+        try:
+            await asyncio.to_thread(end, what)
+        except TimeoutError as error:
+            raise EngineError(
+                f"a server's {error}", where=self.launch.name, mend="look at them with ps, and end them with kill -9"
+            ) from error
 
     async def _close(self) -> None:
         if self._failure is None:

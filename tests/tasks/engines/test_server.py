@@ -122,6 +122,21 @@ async def test_a_program_that_is_not_there_is_an_engine_error(tmp_path: Path) ->
             pytest.fail("it is not up")
 
 
+async def test_a_home_that_cannot_be_written_is_an_engine_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineError, match="cannot be written") as caught:
+        async with Server(Launch("standin", lambda _: ["true"]), str(tmp_path / "file")):
+            pytest.fail("it is not up")
+    assert caught.value.mend
+
+
+def test_what_does_not_end_is_told_rather_than_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaper, "carriers", lambda token: [1])
+    monkeypatch.setattr(reaper, "_kill", lambda pid, token: True)
+    with pytest.raises(TimeoutError, match=r"\[1\] do not end"):
+        reaper.kill_carriers("token", patience=0.05)
+
+
 @pytest.mark.slow
 async def test_a_start_that_takes_too_long_is_ended(launch: Callable[..., Launch], tmp_path: Path) -> None:
     slow = replace(launch("--start-delay", "60"), start_timeout=1.0)
