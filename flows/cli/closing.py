@@ -22,6 +22,7 @@ def print_closing(run: RunStore, shown: int = 0) -> None:
     try:
         summary = summary_of(connection, run)
         picked = examples(connection, shown) if shown else []
+        first = connection.execute("SELECT min(trace_id) FROM traces").fetchone()
     finally:
         connection.close()
     place = os.path.relpath(run.path) if "://" not in run.path else run.path
@@ -45,7 +46,7 @@ def print_closing(run: RunStore, shown: int = 0) -> None:
         "Next:\n"
         f"  tracemill sql 'FROM pass_rate ORDER BY pass_rate LIMIT 20' --run {named}\n"
         f"  tracemill sql 'FROM disagreements' --run {named}\n"
-        f"  tracemill show {picked[0].trace_id if picked else 'TRACE_ID'} --run {named}\n"
+        f"  tracemill show {picked[0].trace_id if picked else (first and first[0]) or 'ID'} --run {named}\n"
         f"  tracemill report {named}\n"
         f"  tracemill publish {named} --repo ORG/NAME --dry-run out"
     )

@@ -39,8 +39,8 @@ def import_(
     \b
     Examples:
       tracemill import chats.jsonl --map openai --model my-model
-      tracemill import outputs.jsonl.gz --map outputs --problems gsm8k=test.jsonl.gz
-      tracemill import dump.parquet --map reasoning_content --columns gold=answer
+      tracemill import outputs.jsonl.gz --map columns --problems gsm8k=test.jsonl.gz
+      tracemill import dump.parquet --map reasoning --columns gold=answer
     """
     import asyncio
 

@@ -58,7 +58,7 @@ FROM best;
 -- Independent attempts as they count: one row a trace, weighted by repeats.
 CREATE VIEW attempts AS
 SELECT t.run, t.trace_id, t.problem_id, t.policy_id, t.kind,
-    coalesce(json_extract_string(t.strategy, '$.name'), t.strategy) AS strategy,
+    coalesce(json_extract_string(t.strategy, '$.name'), json_extract_string(t.strategy, '$.kind'), t.strategy) AS strategy,
     t.answer, t.repeats, t.error, t.completion_tokens, v.outcome, v.pseudo_outcome,
     d.reason AS apart
 FROM current_traces t
@@ -85,14 +85,25 @@ SELECT run, problem_id, policy_id, strategy, kind,
     coalesce(unverified, 0)::BIGINT AS unverified, coalesce(apart, 0)::BIGINT AS apart
 FROM counted;
 
+-- The answer of every trace: as extracted when it was stored, else as the verifier read it.
+CREATE VIEW answers AS
+SELECT t.run, t.trace_id, coalesce(t.answer, e.answer) AS answer
+FROM current_traces t
+LEFT JOIN (
+    SELECT run, subject_id, min(json_extract_string(evidence, '$.answer')) AS answer
+    FROM current_verdicts WHERE level = 'rule' GROUP BY ALL
+) e ON e.run = t.run AND e.subject_id = t.trace_id;
+
 -- §2.2: answers vote by equivalence class, no answer does not vote, tied classes share the vote.
 CREATE VIEW majority AS
 WITH classes AS (
-    SELECT answer, answer_class(answer) AS class FROM (SELECT DISTINCT answer FROM attempts WHERE answer IS NOT NULL)
+    SELECT answer, answer_class(answer) AS class FROM (SELECT DISTINCT answer FROM answers WHERE answer IS NOT NULL)
 ), votes AS (
-    SELECT a.run, a.problem_id, a.policy_id, a.strategy, c.class, min(a.answer) AS answer, sum(a.repeats)::BIGINT AS votes,
+    SELECT a.run, a.problem_id, a.policy_id, a.strategy, c.class, min(c.answer) AS answer, sum(a.repeats)::BIGINT AS votes,
         avg((a.outcome = 'correct')::INT) FILTER (a.outcome NOT IN ('error', 'disputed')) AS good
-    FROM attempts a JOIN classes c ON c.answer = a.answer
+    FROM attempts a
+    JOIN answers w ON w.run = a.run AND w.trace_id = a.trace_id
+    JOIN classes c ON c.answer = w.answer
     WHERE a.error IS NULL AND a.apart IS NULL
     GROUP BY a.run, a.problem_id, a.policy_id, a.strategy, c.class
 ), polls AS (
@@ -125,9 +136,10 @@ WITH pairs AS (
     WHERE a.outcome <> 'error' AND b.outcome <> 'error' AND (a.outcome = 'correct') <> (b.outcome = 'correct')
 )
 SELECT d.run, 'verifiers' AS kind, d.subject_id, t.problem_id, t.policy_id, d.first, d.first_level, d.first_outcome,
-    d.second, d.second_level, d.second_outcome, t.answer, p.gold, t.repeats
+    d.second, d.second_level, d.second_outcome, w.answer, p.gold, t.repeats
 FROM pairs d
-JOIN current_traces t ON t.run = d.run AND t.trace_id = d.subject_id
+JOIN traces t ON t.run = d.run AND t.trace_id = d.subject_id
+JOIN answers w ON w.run = d.run AND w.trace_id = d.subject_id
 LEFT JOIN problems p ON p.run = t.run AND p.problem_id = t.problem_id
 UNION ALL
 SELECT m.run, 'majority', m.problem_id, m.problem_id, m.policy_id, 'majority', 'pseudo', m.answer,

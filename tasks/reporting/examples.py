@@ -18,9 +18,10 @@ WITH pool AS (
         row_number() OVER (PARTITION BY coalesce(a.outcome, 'unverified') ORDER BY a.trace_id) AS turn
     FROM attempts a WHERE a.error IS NULL
 )
-SELECT x.trace_id, p.prompt, p.gold, t.answer, x.outcome, t.text, v.verifier, v.reason
+SELECT x.trace_id, p.prompt, p.gold, w.answer, x.outcome, t.text, v.verifier, v.reason
 FROM (SELECT * FROM pool ORDER BY turn, outcome <> 'correct', outcome LIMIT ?) x
 JOIN traces t ON t.run = x.run AND t.trace_id = x.trace_id
+JOIN answers w ON w.run = x.run AND w.trace_id = x.trace_id
 JOIN problems p ON p.run = x.run AND p.problem_id = x.problem_id
 LEFT JOIN final_verdict v ON v.run = x.run AND v.subject_id = x.trace_id
 ORDER BY x.turn, x.outcome <> 'correct', x.outcome

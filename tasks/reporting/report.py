@@ -29,12 +29,12 @@ SHOWN: Final = 200
 _BETWEEN: Final = """
 SELECT coalesce(p.model, 'unknown') AS model, first, first_outcome, second, second_outcome, count(*) AS traces,
     sum(repeats)::BIGINT AS attempts
-FROM disagreements d LEFT JOIN policies p ON p.run = d.run AND p.policy_id = d.policy_id
+FROM _disagreements d LEFT JOIN policies p ON p.run = d.run AND p.policy_id = d.policy_id
 WHERE kind = 'verifiers' GROUP BY ALL ORDER BY traces DESC, model, first, second, first_outcome, second_outcome
 """
 _EACH: Final = f"""
 SELECT kind, subject_id, coalesce(p.model, 'unknown') AS model, first, first_outcome, second, second_outcome, answer, gold
-FROM disagreements d LEFT JOIN policies p ON p.run = d.run AND p.policy_id = d.policy_id
+FROM _disagreements d LEFT JOIN policies p ON p.run = d.run AND p.policy_id = d.policy_id
 ORDER BY kind DESC, model, subject_id, first, second LIMIT {SHOWN}
 """
 _CSS: Final = """
@@ -76,7 +76,7 @@ def write_report(run: RunStore) -> str:
 
 
 def _export(connection: duckdb.DuckDBPyConnection, path: str) -> None:
-    connection.sql("SELECT * FROM disagreements ORDER BY ALL").write_parquet(path)
+    connection.sql("SELECT * FROM _disagreements ORDER BY ALL").write_parquet(path)
 
 
 def _disagreements(connection: duckdb.DuckDBPyConnection, summary: Summary) -> Iterator[Grid]:

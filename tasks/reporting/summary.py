@@ -107,7 +107,7 @@ WITH tokens AS (
     GROUP BY ALL
 )
 SELECT r.model, r.source, r.domain, r.strategy, count(DISTINCT r.problem_id), any_value(t.traces), sum(r.n)::BIGINT,
-    coalesce(quantile_disc(r.n, {low}) FILTER (r.n > 0), 0), avg(coalesce(r.majority, 0)) FILTER (r.n > 0),
+    coalesce(quantile_disc(r.n, {low}) FILTER (r.n > 0), 0), CASE WHEN count(r.majority) > 0 THEN avg(coalesce(r.majority, 0)) FILTER (r.n > 0) END,
     any_value(b.share), any_value(t.tokens), sum(r.errors)::BIGINT, sum(r.disputed)::BIGINT, sum(r.unverified)::BIGINT,
     sum(r.apart)::BIGINT, [{passes}]
 FROM _rates r
@@ -139,13 +139,14 @@ def summarise(run: RunStore) -> Summary:
 
 
 def summary_of(connection: duckdb.DuckDBPyConnection, run: RunStore) -> Summary:
-    """The same over a connection to ``run`` alone."""
+    """The same over a connection to ``run`` alone; leaves the disagreements in the temporary table ``_disagreements``."""
     labels = connection.execute(_LABELS).fetchall()
     costs = connection.execute(
         "SELECT stage, model, requests, prompt_tokens, completion_tokens, usd, errors FROM cost ORDER BY ALL"
     ).fetchall()
     status = connection.execute("SELECT status FROM runs ORDER BY invocation DESC LIMIT 1").fetchone()
-    row = connection.execute("SELECT count(*) FROM disagreements").fetchone()
+    connection.execute("CREATE OR REPLACE TEMP TABLE _disagreements AS FROM disagreements")
+    row = connection.execute("SELECT count(*) FROM _disagreements").fetchone()
     return Summary(
         run.name,
         run.path,
