@@ -27,7 +27,29 @@ _SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
 
 #: Licences as the Hub spells them; any other is listed below and tagged ``other``.
 _LICENCES: Final = frozenset(
-    ["apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "odc-by", "pddl", "odbl", "gpl-3.0", "lgpl-3.0", "mpl-2.0", "unlicense", "openrail", "llama3", "gemma"]
+    [
+        "apache-2.0",
+        "mit",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "cc0-1.0",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "cc-by-sa-3.0",
+        "cc-by-sa-4.0",
+        "cc-by-nc-4.0",
+        "cc-by-nc-sa-4.0",
+        "odc-by",
+        "pddl",
+        "odbl",
+        "gpl-3.0",
+        "lgpl-3.0",
+        "mpl-2.0",
+        "unlicense",
+        "openrail",
+        "llama3",
+        "gemma",
+    ]
 )
 
 _ABOUT: Final = {
@@ -64,7 +86,8 @@ def card(run: RunStore, repo: str, configs: Sequence[Config], scrubber: Scrubber
 
 def _front(repo: str, configs: Sequence[Config], licences: set[str | None], rows: int) -> str:
     tags = sorted({_tag(licence) for licence in licences}) or ["other"]
-    default = next((config.name for config in configs if config.is_view and config.rows), configs[0].name)
+    configs = [config for config in configs if config.loads]
+    default = next((config.name for config in configs if config.is_view), "")
     document: dict[str, Any] = {
         "pretty_name": repo.partition("/")[2],
         "license": tags[0] if len(tags) == 1 else tags,
@@ -135,9 +158,10 @@ def _configs(configs: Sequence[Config]) -> str:
             config.rows,
         )
         for config in configs
-        if config.is_view
+        if config.is_view and config.loads
     ]
-    tables = [f"`{config.name}` ({config.rows:,})" for config in configs if not config.is_view]
+    tables = [f"`{config.name}` ({config.rows:,})" for config in configs if not config.is_view and config.loads]
+    empty = [f"`{config.name}`" for config in configs if not config.loads]
     lines = [f"| `{name}` | {about} | {splits} | {rows:,} |" for name, about, splits, rows in views]
     return "\n".join(
         [
@@ -148,6 +172,7 @@ def _configs(configs: Sequence[Config]) -> str:
             *lines,
             "",
             f"Every view is explained by the tables, each a config with one split `train`: {', '.join(tables)}.",
+            *(["", f"Without rows, and so without a config: {', '.join(empty)}."] if empty else []),
         ]
     )
 
@@ -155,6 +180,8 @@ def _configs(configs: Sequence[Config]) -> str:
 def _loading(repo: str, configs: Sequence[Config]) -> str:
     lines = ["## Loading", "", "```python", "from datasets import load_dataset", ""]
     for config in configs:
+        if not config.loads:
+            continue
         split = next(iter(config.data_files))
         lines.append(f'{config.name} = load_dataset("{repo}", "{config.name}", split="{split}")')
     return "\n".join([*lines, "```", "", "Add `streaming=True` to read without downloading everything."])

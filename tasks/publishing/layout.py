@@ -1,7 +1,7 @@
 """The files of a data set repository: which configs there are, and their Parquet files, cleaned while they are copied.
 
 What must stay true: only files that a commit lists, and the views of the newest build, are copied; every row that goes out
-went through ``scrub``; a config has at least one file, with no rows if need be.
+went through ``scrub``; a table or view without rows still has its file.
 """
 
 from __future__ import annotations
@@ -38,12 +38,20 @@ _BATCH: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A config of the repository: split -> pattern of its files, and how many rows it has in all."""
+    """A view or table of the repository: split -> pattern of its files, and how many rows it has in all.
+
+    Splits without rows have a file and no pattern, and where all are empty there is no config: ``datasets`` refuses to
+    load a split that holds nothing.
+    """
 
     name: str
     is_view: bool
     data_files: Mapping[str, str]
     rows: int
+
+    @property
+    def loads(self) -> bool:
+        return bool(self.data_files)
 
 
 def write_configs(run: RunStore, folder: str, held: Mapping[str, str]) -> list[Config]:
@@ -68,16 +76,17 @@ def _view(
     by_split: dict[str, list[str]] = {}
     for path in paths:
         by_split.setdefault(os.path.basename(path).partition("-")[0], []).append(path)
-    rows = 0
+    counts: dict[str, int] = {}
     order = {"train": 0, "validation": 1, "test": 2}
     splits = sorted(by_split, key=lambda split: (order.get(split, 3), split))
     for split in splits:
         out = _Files(folder, f"{VIEWS}/{view}/{split}")
         for batch in _batches(run, by_split[split]):
             refuse_secrets(batch, f"view {view}", held)
-            rows += out.add(clean(batch, columns_of(view, scrubber)))
+            counts[split] = counts.get(split, 0) + out.add(clean(batch, columns_of(view, scrubber)))
         out.close()
-    return Config(view, True, {split: f"{VIEWS}/{view}/{split}-*.parquet" for split in splits}, rows)
+    patterns = {split: f"{VIEWS}/{view}/{split}-*.parquet" for split in splits if counts.get(split)}
+    return Config(view, True, patterns, sum(counts.values()))
 
 
 def _table(run: RunStore, folder: str, table: str, scrubber: Scrubber, held: Mapping[str, str]) -> Config | None:
@@ -93,7 +102,7 @@ def _table(run: RunStore, folder: str, table: str, scrubber: Scrubber, held: Map
         refuse_secrets(batch, f"table {table}", held)
         rows += out.add(batch)
     out.close()
-    return Config(table, False, {"train": f"{DATA}/{table}/part-*.parquet"}, rows)
+    return Config(table, False, {"train": f"{DATA}/{table}/part-*.parquet"} if rows else {}, rows)
 
 
 def _batches(run: RunStore, paths: Iterable[str], *, check: bool = False) -> Iterator[pa.Table]:
@@ -141,7 +150,6 @@ class _Files:
         schema = self._schema
         if schema is None:
             return
-        table = pa.concat_tables(self._held) if self._held else schema.empty_table()
         with guarded(self._stem):
             if self._writer is not None and self._file_bytes >= FILE_BYTES:
                 self._writer.close()
@@ -150,6 +158,8 @@ class _Files:
                 self._writer = pq.ParquetWriter(f"{self._stem}-{self._count:05d}.parquet", schema, compression="zstd")
                 self._count += 1
                 self._file_bytes = 0
-            self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+            if self._held:  # a row group without rows is more than datasets can read
+                table = pa.concat_tables(self._held)
+                self._writer.write_table(table, row_group_size=table.num_rows)
         self._file_bytes += self._bytes
         self._held, self._bytes = [], 0

@@ -25,6 +25,8 @@ _REPO: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def prepare(run: RunStore, folder: str, repo: str = "org/name") -> list[str]:
     """Write the repository ``repo`` of ``run`` to ``folder``; returns the names of its configs, views first.
 
+    A view or table without rows has its file but no config: ``datasets`` refuses to load a split that holds nothing.
+
     ``folder`` is new or empty, or holds an earlier repository of ours, which is replaced. Raises ``UsageError`` for any
     other folder, a name that is not ``org/name``, and rows that hold a secret; ``DataError`` for a run without views.
     """
@@ -47,7 +49,7 @@ def prepare(run: RunStore, folder: str, repo: str = "org/name") -> list[str]:
             _replace(work, target)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    return [config.name for config in configs]
+    return [config.name for config in configs if config.loads]
 
 
 def _refuse_strangers(target: Path) -> None:

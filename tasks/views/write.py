@@ -105,12 +105,9 @@ class _Writer:
     """One file, row group by row group."""
 
     def __init__(self, file: Any, schema: pa.Schema) -> None:
-        self._file = file
-        self._schema = schema
         self._parquet = pq.ParquetWriter(file, schema, compression="zstd")
         self._held: list[pa.Table] = []
         self._bytes = 0
-        self._wrote = False
 
     def add(self, rows: pa.Table) -> None:
         self._held.append(rows)
@@ -119,7 +116,7 @@ class _Writer:
             self._write()
 
     def flush(self) -> None:
-        if self._held or not self._wrote:
+        if self._held:  # a row group without rows is more than datasets can read
             self._write()
         self._parquet.close()
 
@@ -130,9 +127,9 @@ class _Writer:
         self._parquet.is_open = False
 
     def _write(self) -> None:
-        table = pa.concat_tables(self._held) if self._held else self._schema.empty_table()
-        self._parquet.write_table(table, row_group_size=max(table.num_rows, 1))
-        self._held, self._bytes, self._wrote = [], 0, True
+        table = pa.concat_tables(self._held)
+        self._parquet.write_table(table, row_group_size=table.num_rows)
+        self._held, self._bytes = [], 0
 
 
 def view_files(run_path: str) -> dict[str, list[str]]:

@@ -111,7 +111,9 @@ def maker(tmp_path: Any) -> Maker:
 @pytest.fixture
 def problem_of() -> Callable[..., Problem]:
     def make(number: int = 0, **changes: Any) -> Problem:
-        return Problem(f"What is 3 + 4, question {number}?", "answer", "made", **{"gold": "7", "licence": "cc0-1.0", **changes})
+        return Problem(
+            f"What is 3 + 4, question {number}?", "answer", "made", **{"gold": "7", "licence": "cc0-1.0", **changes}
+        )
 
     return make
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tracemill.schemas.errors import StoreError
+from tracemill.schemas.errors import StoreError, UsageError
 from tracemill.schemas.recipe import ViewsSpec
 from tracemill.tasks.queries import connect
 from tracemill.tasks.store import RunStore
@@ -144,7 +143,7 @@ def test_rl_says_how_often_which_policy_solved_a_problem(maker, problem_of, view
 def test_every_trace_is_in_a_view_or_has_one_reason(maker, problem_of, view, reasons) -> None:
     run = maker.start()
     for number in range(4):
-        maker.add(run, problem_of(number), [("2+2=4 %d" % i, ["correct", "incorrect"][i % 2]) for i in range(6)])
+        maker.add(run, problem_of(number), [(f"2+2=4 {i}", ["correct", "incorrect"][i % 2]) for i in range(6)])
     funnels = build_views(run, spec(cap=1))
     for funnel in funnels:
         name = funnel.stage.removeprefix("view:")
@@ -169,9 +168,7 @@ def test_building_again_without_a_change_does_nothing(maker, problem_of) -> None
     assert len(run.commits("views")) == 1
 
 
-def run_path(run: RunStore, name: str) -> Any:
-    from pathlib import Path
-
+def run_path(run: RunStore, name: str) -> Path:
     return Path(run.path) / name
 
 
@@ -226,16 +223,76 @@ def test_a_full_disk_keeps_the_old_views(maker, problem_of, view, monkeypatch) -
     assert not list(run_path(run, "views").glob(".*"))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_no_cluster_is_in_two_splits_of_a_view(maker, problem_of, view, tmp_path_factory, data) -> None:
-    maker.root = tmp_path_factory.mktemp("split")
+def test_a_build_keeps_clusters_whole(maker, problem_of, view) -> None:
     run = maker.start()
     for number in range(12):
-        cluster = f"c{data.draw(st.integers(0, 5))}"
-        split = data.draw(st.sampled_from(["train", "train", "validation", "test"]))
-        maker.add(run, problem_of(number, cluster_id=cluster, split=split), [(f"t{number}", "correct")])
-    build_views(run, spec(validation=0.4, include_test=data.draw(st.booleans())))
+        split = {1: "validation", 2: "test"}.get(number, "train")
+        maker.add(run, problem_of(number, cluster_id=f"c{number % 5}", split=split), [(f"t{number}", "correct")])
+    build_views(run, spec(validation=0.4, include_test=True))
     for name in view_files(run.path):
-        clusters = [{row["cluster_id"] for row in rows} for rows in view(run, name).values()]
-        assert sum(map(len, clusters)) == len(set().union(*clusters))
+        rows = view(run, name)
+        clusters = [{row["cluster_id"] for row in part} for part in rows.values()]
+        assert sum(map(len, clusters)) == len(set().union(*clusters)) == 5
+        assert {row["cluster_id"] for row in rows["test"]} == {"c2"}
+        assert "c1" in {row["cluster_id"] for row in rows["validation"]}
+
+
+def test_tokenized_forms_train_on_the_trace_alone(maker, problem_of, view, monkeypatch) -> None:
+    run = maker.start()
+    turns = [
+        {"role": r, "content": c} for r, c in [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
+    ]
+    (trace,) = maker.add(
+        run, problem_of(), [{"text": "d", "outcome": "correct", "kind": "imported", "messages": turns}]
+    )
+    monkeypatch.setattr("tracemill.tasks.views.tokenized.load_tokenizer", lambda name: Letters())
+    funnels = build_views(run, spec(tokenizer="letters"))
+    (row,) = view(run, "sft_tokenized")["train"]
+    assert row["input_ids"] == [ord(c) for c in "ab.cd."]
+    assert row["labels"] == [-100] * 4 + [ord("d"), ord(".")]
+    assert (row["trace_id"], row["tokenizer"], row["template_hash"]) == (trace, "letters", "hash")
+    assert {"view:sft_tokenized", "view:all_tokenized", "view:unverified_mix_tokenized"} <= {f.stage for f in funnels}
+
+
+def test_a_conversation_that_the_chat_template_refuses_is_dropped_alone(
+    maker, problem_of, view, reasons, monkeypatch
+) -> None:
+    run = maker.start()
+    refused, _ = maker.add(run, problem_of(), [("no!", "correct"), ("yes", "correct")])
+    monkeypatch.setattr("tracemill.tasks.views.tokenized.load_tokenizer", lambda name: Letters())
+    build_views(run, spec(tokenizer="letters"))
+    assert len(view(run, "sft_tokenized")["train"]) == 1
+    assert reasons(run, "sft_tokenized") == {refused: "chat_template_refuses"}
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused_before_anything_is_written(maker, monkeypatch) -> None:
+    run, bare = maker.start(), Letters()
+    bare.template_hash = None
+    monkeypatch.setattr("tracemill.tasks.views.tokenized.load_tokenizer", lambda name: bare)
+    with pytest.raises(UsageError, match="no chat template"):
+        build_views(run, spec(tokenizer="letters"))
+    assert view_files(run.path) == {}
+
+
+class Letters:
+    """A tokenizer whose tokens are letters; an assistant's turn ends with a full stop."""
+
+    name = "letters"
+    template_hash: str | None = "hash"
+
+    def tokenize_chat(self, messages: Any) -> tuple[list[int], list[int]]:
+        return self.tokenize_chats([messages])[0]
+
+    def tokenize_chats(self, conversations: Any) -> list[tuple[list[int], list[int]]]:
+        made = []
+        for messages in conversations:
+            ids, labels = [], []
+            for message in messages:
+                if "!" in message["content"]:
+                    raise UsageError("refused")
+                assistant = message["role"] == "assistant"
+                said = [ord(c) for c in message["content"] + ("." if assistant else "")]
+                ids += said
+                labels += said if assistant else [-100] * len(said)
+            made.append((ids, labels))
+        return made
