@@ -112,6 +112,8 @@ def main() -> None:
                 found["our client"].append(asyncio.run(ours(url, asked, args)))
         finally:
             server.kill()
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    served = 1000.0 * (usage.ru_utime + usage.ru_stime) / (2 * args.rounds * args.requests)
     best = {name: Figure(max(f.rate for f in figures), min(f.cpu for f in figures)) for name, figures in found.items()}
     print(
         f"{args.prompt_bytes} B prompt, {args.reply_bytes} B reply, {args.in_flight} in flight, {args.requests} requests"
