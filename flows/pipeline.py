@@ -90,11 +90,12 @@ async def synthesize(
         if reuse is not None:
             listener.note(f"{run.reuse(RunStore.open(reuse))} paid requests taken over from {reuse}")
         paid = run.paid(todo.shard_ids)
-        async with VerifierPool(recipe.verifier_workers) as pool:
-            labeller = Labeller(
-                run, pool, {problem.problem_id: problem for problem in problems}, recipe.verifiers, listener
-            )
-            verifiers = labeller.verifiers
+        pool = VerifierPool(recipe.verifier_workers)
+        labeller = Labeller(
+            run, pool, {problem.problem_id: problem for problem in problems}, recipe.verifiers, listener
+        )
+        verifiers = labeller.verifiers
+        async with pool:
             budget = Budget(recipe.budget.tokens, recipe.budget.usd)
             sampler = Sampler(run, engine, attempts, strategy, todo, labeller.judge, listener, paid, budget)
             if todo.short and not engine.capabilities.continue_prefix:
@@ -153,11 +154,12 @@ async def import_traces(
         _commit_policies(run, imported.policies)
         _commit_imported(run, imported)
         apart = frozenset(drop.subject_id for drop in imported.drops if drop.stage == labelling.STAGE)
-        async with VerifierPool(recipe.verifier_workers) as pool:
-            labeller = Labeller(
-                run, pool, {problem.problem_id: problem for problem in problems}, recipe.verifiers, listener, apart
-            )
-            verifiers = labeller.verifiers
+        pool = VerifierPool(recipe.verifier_workers)
+        labeller = Labeller(
+            run, pool, {problem.problem_id: problem for problem in problems}, recipe.verifiers, listener, apart
+        )
+        verifiers = labeller.verifiers
+        async with pool:
             listener.stage(labelling.STAGE, imported.traces.num_rows - len(apart))
             await labeller.label_owed()
         finish(run, recipe, listener)

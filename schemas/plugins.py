@@ -36,9 +36,8 @@ def resolve(name: str, known: Mapping[str, Any], *, noun: str, group: str) -> An
 def _imported(name: str, noun: str) -> Any:
     module_name, _, attribute = name.partition(":")
     here = os.getcwd()
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that nothing there hides an installed module; worker processes inherit it
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -47,12 +46,9 @@ def _imported(name: str, noun: str) -> Any:
             where=f"{noun} {name!r}",
             mend="run from the folder that holds the module, or install it",
         ) from error
-    finally:
-        if added:
-            sys.path.remove(here)
     found = getattr(module, attribute, None)
-    if not callable(found):
+    if found is None:
         raise UsageError(
-            f"module {module_name!r} has no function {attribute!r}", where=f"{noun} {name!r}", mend="check its spelling"
+            f"module {module_name!r} has no {attribute!r}", where=f"{noun} {name!r}", mend="check its spelling"
         )
     return found

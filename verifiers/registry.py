@@ -8,7 +8,6 @@ names come from entry points of the group ``tracemill.verifiers``, read as ``mod
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.ids import text_hash
+from tracemill.schemas.plugins import resolve
 from tracemill.verifiers import answer, puzzle
 from tracemill.verifiers.base import Verifier
 
@@ -41,18 +41,8 @@ def build_verifier(
     Raises UsageError for a name, module, function or option that is not there.
     """
     given = dict(options or {})
-    if name_or_path in _BUILT_IN:
-        found = _BUILT_IN[name_or_path](given)
-    elif ":" in name_or_path:
-        found = _from_path(name_or_path, given)
-    else:
-        points = [point for point in entry_points(group=GROUP) if point.name == name_or_path]
-        if not points:
-            raise UsageError(
-                f"unknown verifier {name_or_path!r}",
-                mend=f"one of {', '.join(known())}, or module:function",
-            )
-        found = replace(_from_path(points[0].value, given), name=name_or_path)
+    target = resolve(name_or_path, _BUILT_IN, noun="verifier", group=GROUP)
+    found = _BUILT_IN[name_or_path](given) if name_or_path in _BUILT_IN else _own(name_or_path, target, given)
     if time_limit is None:
         return found
     if not time_limit > 0:
@@ -60,37 +50,25 @@ def build_verifier(
     return replace(found, time_limit=float(time_limit))
 
 
-def _from_path(path: str, options: Mapping[str, Any]) -> Verifier:
-    where = f"verifier {path}"
-    module_name, _, attribute = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-        target: Any = module
-        for part in attribute.split("."):
-            target = getattr(target, part)
-    except ImportError as error:
-        raise UsageError(
-            f"cannot import {module_name!r}: {error}", where=where, mend="put its folder on PYTHONPATH, or install it"
-        ) from error
-    except AttributeError as error:
-        raise UsageError(f"{module_name} has no {attribute!r}", where=where) from error
+def _own(name: str, target: Any, options: Mapping[str, Any]) -> Verifier:
+    where = f"verifier {name}"
     if isinstance(target, Verifier):
         return replace(target, config={**target.config, **options})
     if not callable(target):
-        raise UsageError(f"{attribute} is a {type(target).__name__}, not a function", where=where)
+        raise UsageError(f"it is a {type(target).__name__}, not a function", where=where)
     parameters = _parameters(target, where)
     if parameters == 2:
-        return Verifier(path, _version(module_name, where), target, options)
+        return Verifier(name, _version(target.__module__, where), target, options)
     if parameters != 1:
         raise UsageError(
-            f"{attribute} takes {parameters} parameters",
+            f"it takes {parameters} parameters",
             where=where,
             mend="write check(candidate, config) -> Judgement, or factory(options) -> Verifier",
         )
     made = target(options)
     if not isinstance(made, Verifier):
         raise UsageError(
-            f"{attribute}(options) returned {type(made).__name__}, not a Verifier",
+            f"it returned {type(made).__name__}, not a Verifier",
             where=where,
             mend="a check takes two parameters: check(candidate, config)",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tracemill.schemas.errors import UsageError
 from tracemill.schemas.plugins import resolve
 from tracemill.tasks.strategies.base import Strategy
 from tracemill.tasks.strategies.samples import samples
@@ -20,4 +21,6 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
 def build_strategy(name: str) -> Strategy:
     """The strategy called ``name``; unknown names are a ``UsageError``."""
     strategy: Strategy = resolve(name, STRATEGIES, noun="strategy", group="tracemill.strategies")
+    if not callable(strategy):
+        raise UsageError(f"{name!r} is not a function", where="strategy.kind", mend="write async def strategy(context)")
     return strategy

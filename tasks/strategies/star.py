@@ -19,7 +19,9 @@ HINT: Final = "\n\n(Hint: the correct answer is {{hint}}. Derive it from the que
 
 def hinted(template: Template, hint: str) -> Template:
     """``template`` with the hint after the question."""
-    return replace(template, name=f"{template.name}+hint", user=template.user.replace("{{problem}}", "{{problem}}" + hint))
+    return replace(
+        template, name=f"{template.name}+hint", user=template.user.replace("{{problem}}", "{{problem}}" + hint)
+    )
 
 
 async def star(context: Context) -> list[Draft]:

@@ -1,0 +1,161 @@
+"""Promise 3: killed at any instant, a run resumes to the same tables, and pays twice only for what was in flight.
+
+The model is a stand-in server in a process of its own, with 50 ms of latency and a log of every request that it received.
+Kills are spread evenly: over the requests of the sampling stage, and over the stages before and after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tracemill.tasks.store import RunStore, compare_runs
+
+STANDIN = Path(__file__).parents[1] / "standin" / "server.py"
+LATENCY_MS = 50
+IN_FLIGHT = 16
+PROBLEMS, SAMPLES = 200, 4
+TOTAL = PROBLEMS * SAMPLES
+#: Rows that may be answered and not yet durable: the ledger commits every 100 ms, or 256 rows.
+UNCOMMITTED = min(256, IN_FLIGHT * 100 // LATENCY_MS)
+
+
+@dataclass
+class Standin:
+    url: str
+    log: Path
+
+    def received(self) -> list[tuple[str, str]]:
+        """(prompt, seed) of every request, in order."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        rows = [json.loads(line) for line in lines]
+        return [(row["prompt"], str(row["seed"])) for row in rows]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[str], Standin]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(name: str) -> Standin:
+        log = tmp_path / f"{name}.log"
+        options = ["--latency-ms", str(LATENCY_MS), "--answers", "0.5", "--log", str(log), "--reply-bytes", "600"]
+        child = subprocess.Popen([sys.executable, str(STANDIN), *options], stdout=subprocess.PIPE, text=True)
+        started.append(child)
+        assert child.stdout is not None
+        port = json.loads(child.stdout.readline())["port"]
+        return Standin(f"http://127.0.0.1:{port}/v1", log)
+
+    yield start
+    for child in started:
+        child.kill()
+        child.wait()
+
+
+def recipe(folder: Path, standin: Standin) -> Path:
+    source = folder.parent / "problems.jsonl"
+    rng = random.Random(0)
+    rows = [(rng.randrange(1000), rng.randrange(1000)) for _ in range(PROBLEMS)]
+    source.write_text("\n".join(json.dumps({"prompt": f"What is {a} + {b}?", "gold": str(a + b)}) for a, b in rows))
+    path = folder / "recipe.yaml"
+    document = {
+        "name": "killed",
+        "problems": [{"kind": "file", "path": str(source), "verifier": "answer"}],
+        "engine": {"kind": "openai", "model": "standin", "base_url": standin.url, "concurrency": IN_FLIGHT},
+        "sampling": {"max_tokens": 1000},
+        "strategy": {"n": SAMPLES},
+        "shard_size": 40,
+        "verifier_workers": 1,
+        "orchestrator": "none",
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+def start(command: str, path: Path, out: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [command, "run", str(path), "--out", str(out)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def moments(kills: int, out: Path, standin: Standin) -> list[Callable[[], bool]]:
+    """When to kill: a fifth of the kills before the first request and after the last, the rest spread over the requests."""
+    outside: list[Callable[[], bool]] = [
+        lambda: out.exists(),
+        lambda: (out / "recipe.json").exists(),
+        lambda: any((out / "_commits").glob("load-*.json")),
+    ]
+    late: list[Callable[[], bool]] = [
+        lambda: any((out / "_commits").glob("verify-*.json")),
+        lambda: any((out / "views").iterdir()),
+    ]
+    inside = kills - len(outside) - len(late)
+
+    def reached(count: int) -> Callable[[], bool]:
+        return lambda: len(set(standin.received())) >= count
+
+    return [*outside, *(reached(TOTAL * (k + 1) // (inside + 1)) for k in range(inside)), *late]
+
+
+def killed_runs(kills: int, command: str, path: Path, out: Path, environment: dict[str, str], standin: Standin) -> int:
+    """Start and SIGKILL the command ``kills`` times; returns how many kills hit a living process."""
+    hit = 0
+    for moment in moments(kills, out, standin):
+        child = start(command, path, out, environment)
+        while child.poll() is None and not moment():
+            time.sleep(0.005)
+        if child.poll() is None:
+            hit += 1
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    return hit
+
+
+def check(
+    kills: int, tmp_path: Path, command: str, environment: dict[str, str], serve: Callable[[str], Standin]
+) -> str:
+    calm, hostile = serve("calm"), serve("hostile")
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "hostile").mkdir()
+    undisturbed = start(command, recipe(tmp_path / "calm", calm), tmp_path / "calm" / "run", environment)
+    assert undisturbed.wait(timeout=300) == 0
+    path, out = recipe(tmp_path / "hostile", hostile), tmp_path / "hostile" / "run"
+    hit = killed_runs(kills, command, path, out, environment, hostile)
+    assert start(command, path, out, environment).wait(timeout=300) == 0
+    differences = compare_runs(RunStore.open(tmp_path / "calm" / "run"), RunStore.open(out))
+    assert differences == []
+    received = Counter(hostile.received())
+    assert len(received) == TOTAL
+    twice = sum(received.values()) - TOTAL
+    assert twice <= hit * (IN_FLIGHT + UNCOMMITTED)
+    return (
+        f"{hit} of {kills} kills hit; {twice} of {TOTAL} requests paid twice (bound {hit * (IN_FLIGHT + UNCOMMITTED)})"
+    )
+
+
+@pytest.mark.slow
+def test_twenty_kills_spread_over_the_stages_change_nothing(
+    tmp_path: Path, command: str, environment: dict[str, str], serve: Callable[[str], Standin]
+) -> None:
+    print(check(20, tmp_path, command, environment, serve))
+
+
+@pytest.mark.full
+def test_a_hundred_kills_change_nothing(
+    tmp_path: Path, command: str, environment: dict[str, str], serve: Callable[[str], Standin]
+) -> None:
+    print(check(100, tmp_path, command, environment, serve))
