@@ -13,13 +13,17 @@ from tracemill.tasks.reporting.grid import visible
 SHOWN: Final = 4000
 
 _PICK: Final = """
+CREATE OR REPLACE TEMP TABLE _picked AS
 WITH pool AS (
-    SELECT a.run, a.trace_id, a.problem_id, coalesce(a.outcome, 'unverified') AS outcome,
-        row_number() OVER (PARTITION BY coalesce(a.outcome, 'unverified') ORDER BY a.trace_id) AS turn
-    FROM attempts a WHERE a.error IS NULL
+    SELECT run, trace_id, problem_id, coalesce(outcome, 'unverified') AS outcome,
+        row_number() OVER (PARTITION BY coalesce(outcome, 'unverified') ORDER BY trace_id) AS turn
+    FROM attempts WHERE error IS NULL
 )
+SELECT * FROM pool ORDER BY turn, outcome <> 'correct', outcome LIMIT ?
+"""
+_SHOW: Final = """
 SELECT x.trace_id, p.prompt, p.gold, w.answer, x.outcome, t.text, v.verifier, v.reason
-FROM (SELECT * FROM pool ORDER BY turn, outcome <> 'correct', outcome LIMIT ?) x
+FROM _picked x
 JOIN traces t ON t.run = x.run AND t.trace_id = x.trace_id
 JOIN answers w ON w.run = x.run AND w.trace_id = x.trace_id
 JOIN problems p ON p.run = x.run AND p.problem_id = x.problem_id
@@ -42,7 +46,8 @@ class Example:
 
 def examples(connection: duckdb.DuckDBPyConnection, n: int) -> list[Example]:
     """At most ``n`` traces, of each outcome in turn, ``correct`` first; the same ones every time."""
-    return [Example(*row) for row in connection.execute(_PICK, [n]).fetchall()]
+    connection.execute(_PICK, [n])
+    return [Example(*row) for row in connection.execute(_SHOW).fetchall()]
 
 
 def clip(text: str, most: int = SHOWN) -> str:
