@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tracemill.schemas import ids
 from tracemill.schemas.enums import Split
@@ -135,15 +136,18 @@ def _write_traces(
         place = pa.array([made.place[trace] for trace in batch["trace_id"].to_pylist()], pa.int64())
         here = {view: column.take(place) for view, column in reasons.items()}
         taken = pa.array([any(row) for row in zip(*(c.is_null().to_pylist() for c in here.values()), strict=True)])
-        table = made.of(batch.filter(taken))
+        table, lost = made.of(batch.filter(taken)), dict[str, str]()
+        if tokenizer is not None:
+            table, lost = tokenized.tokenize(tokenizer, table)
         for view, column in here.items():
             for split, part in rows.in_view(table, column.filter(taken)).items():
-                generation.add(view, split, part)
+                generation.add(view, split, part.select(rows.SCHEMA.names))
                 if tokenizer is not None:
-                    tokens, lost = tokenized.tokenize(tokenizer, part)
-                    generation.add(view + tokenized.SUFFIX, split, tokens)
-                    for trace, why in lost:
-                        refused.add(f"view:{view}{tokenized.SUFFIX}", trace, tokenized.REFUSED, why)
+                    whole = part.filter(pc.is_valid(part["input_ids"])) if lost else part
+                    generation.add(view + tokenized.SUFFIX, split, whole.select(tokenized.SCHEMA.names))
+                    for trace in part["trace_id"].to_pylist() if lost else []:
+                        if trace in lost:
+                            refused.add(f"view:{view}{tokenized.SUFFIX}", trace, tokenized.REFUSED, lost[trace])
         if listener is not None:
             listener.advance(STAGE, batch.num_rows)
     return refused

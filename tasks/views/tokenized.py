@@ -42,26 +42,24 @@ def tokenizer_of(name: str) -> Tokenizer:
     return tokenizer
 
 
-def tokenize(tokenizer: Tokenizer, rows: pa.Table) -> tuple[pa.Table, list[tuple[str, str]]]:
-    """(rows of ``SCHEMA``, [(trace id, why not)]) of rows that have ``messages``, ``trace_id`` and ``problem_id``."""
+def tokenize(tokenizer: Tokenizer, rows: pa.Table) -> tuple[pa.Table, dict[str, str]]:
+    """``rows`` with the columns of ``SCHEMA`` that they lack, null where the chat template refuses; trace id -> why.
+
+    Done once for all views that a row is in. Needs ``messages`` and ``trace_id``.
+    """
     conversations: list[Any] = rows["messages"].to_pylist()
     made, refused = _tokens(tokenizer, conversations)
-    done = [index for index, tokens in enumerate(made) if tokens is not None]
-    kept = rows.select(["trace_id", "problem_id"]).take(pa.array(done, pa.int64()))
-    pairs = [last_turn_only(*tokens) for tokens in made if tokens is not None]
-    table = pa.table(
-        [
-            pa.array([pair[0] for pair in pairs], pa.list_(pa.int32())),
-            pa.array([pair[1] for pair in pairs], pa.list_(pa.int32())),
-            kept["trace_id"],
-            kept["problem_id"],
-            pa.array([tokenizer.name] * len(done), pa.string()),
-            pa.array([tokenizer.template_hash] * len(done), pa.string()),
-        ],
-        schema=SCHEMA,
-    )
+    pairs = [(None, None) if tokens is None else last_turn_only(*tokens) for tokens in made]
+    columns = {
+        "input_ids": [pair[0] for pair in pairs],
+        "labels": [pair[1] for pair in pairs],
+        "tokenizer": [tokenizer.name] * len(pairs),
+        "template_hash": [tokenizer.template_hash] * len(pairs),
+    }
+    for name, column in columns.items():
+        rows = rows.append_column(name, pa.array(column, SCHEMA.field(name).type))
     traces = rows["trace_id"].to_pylist()
-    return table, [(traces[index], why) for index, why in refused]
+    return rows, {traces[index]: why for index, why in refused}
 
 
 def last_turn_only(input_ids: list[int], labels: list[int]) -> Tokens:
