@@ -42,7 +42,7 @@ async def test_keeps_the_contract(contract: ModuleType, home: str, monkeypatch: 
     """All clauses on one start: starting is most of the cost."""
     # A bare question is a whole document to this model, and it says nothing after it.
     monkeypatch.setattr(contract, "PLAIN", replace(contract.PLAIN, prompt="One, two, three, four, five,"))
-    monkeypatch.setattr(contract, "MANY", contract.MANY[:6])
+    monkeypatch.setattr(contract, "MANY", contract.MANY[:4])
     async with LocalEngine(EngineSpec(), home) as engine:
         too_long = replace(contract.PLAIN, prompt="word " * 5000)
         subject = contract.Subject(engine, bad=too_long)
@@ -58,11 +58,11 @@ async def test_a_seed_gives_the_same_text_alone_or_in_any_batch(engine: Engine) 
         messages = ({"role": "user", "content": f"What is {number % 5} + {number}? " + "Think. " * (number % 4)},)
         return Request(f"a_{number}", "chat", sampling, seed=number, messages=messages)
 
-    asked = [ask(number) for number in range(12)]
+    asked = [ask(number) for number in range(8)]
     batch = await asyncio.gather(*map(engine.complete, asked))
-    alone = [await engine.complete(request) for request in asked[::3]]
-    assert [c.text for c in alone] == [c.text for c in batch[::3]]
-    assert len({c.text for c in batch}) > 9
+    alone = [await engine.complete(request) for request in asked[::4]]
+    assert [c.text for c in alone] == [c.text for c in batch[::4]]
+    assert len({c.text for c in batch}) > 5
 
 
 @pytest.mark.slow
