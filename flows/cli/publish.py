@@ -29,7 +29,7 @@ def publish(
 
     store = open_run(run)
     if dry_run is not None:
-        files = prepare(store, dry_run, repo)
-        typer.echo(f"{len(files):,} files in {dry_run}; nothing was sent")
+        configs = prepare(store, dry_run, repo)
+        typer.echo(f"{dry_run} holds the configs {', '.join(configs)}; nothing was sent")
         return
-    typer.echo(push(store, repo, private) or f"published {repo}")
+    typer.echo(push(store, repo, private))
