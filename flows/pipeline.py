@@ -106,7 +106,7 @@ async def synthesize(
             await labeller.label_owed()
             if todo.shards:
                 await _sample(sampler, labeller, todo, recipe, orchestrator or PlainOrchestrator())
-            run.collect()
+            run.drop_spent_ledgers()
             if recipe.strategy.kind == "self_consistency":
                 labelling.vote(run)
         for warning in run.warnings:

@@ -244,7 +244,7 @@ class RunStore:
         ]
         found += [f"{COMMITS}/{name}" for name in self._location.names(COMMITS) if unfinished(name)]
         found += [name for name in self._location.names() if unfinished(name)]
-        return [self._location.address(name) for name in found] + self._spent_ledgers()
+        return [self._location.address(name) for name in found] + self._damaged_ledgers() + self._spent_ledgers()
 
     def collect(self) -> list[str]:
         """Remove what ``garbage`` lists and return it. Raises ``UsageError`` while another process works on the run."""
@@ -262,17 +262,25 @@ class RunStore:
             if lock is not None:
                 lock.release()
 
+    def drop_spent_ledgers(self) -> None:
+        """Remove the ledgers whose every request is committed: a crash between a commit and its clean-up leaves them."""
+        for path in self._spent_ledgers():
+            with guarded(path):
+                ledgers.remove(path)
+
     def _spent_ledgers(self) -> list[str]:
-        folder = LocalLocation(self._ledgers())
-        names = folder.names()
-        spent = [folder.address(n) for n in names if f"{ledgers.SUFFIX}.corrupt-" in n or f"{ledgers.SUFFIX}.part" in n]
-        spent = [path for path in spent if not path.endswith(("-wal", "-shm"))]
         open_ones = self.ledgers()
-        if open_ones:
-            requests = self.read("requests", ["request_key", "max_tokens"])
-            committed = set(zip(*(column.to_pylist() for column in requests.columns), strict=True))
-            spent += [path for path in open_ones if _all_in(path, committed)]
-        return spent
+        if not open_ones:
+            return []
+        requests = self.read("requests", ["request_key", "max_tokens"])
+        committed = set(zip(*(column.to_pylist() for column in requests.columns), strict=True))
+        return [path for path in open_ones if _all_in(path, committed)]
+
+    def _damaged_ledgers(self) -> list[str]:
+        folder = LocalLocation(self._ledgers())
+        marks = (f"{ledgers.SUFFIX}.corrupt-", f"{ledgers.SUFFIX}.part")
+        names = [name for name in folder.names() if any(mark in name for mark in marks)]
+        return [folder.address(name) for name in names if not name.endswith(("-wal", "-shm"))]
 
     def _ledgers(self) -> str:
         return os.path.join(_writers_home(self._location, self.run_id), LEDGER)
