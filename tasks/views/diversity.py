@@ -29,9 +29,10 @@ COMPARED: Final = 16
 #: How far an equation reaches to either side of its equals sign, in characters.
 _REACH: Final = 64
 
-_LEFT: Final = re.compile(r"[\d.][\d.,]*(?:(?:[-+*/^×÷·]|times|cdot|div)+[\d.][\d.,]*)+$")
+#: A left side read backwards, so that a match begins at the equals sign and what is no equation is seen at once.
+_TFEL: Final = re.compile(r"[\d.,]*[\d.](?:(?:[-+*/^×÷·]|semit|todc|vid)+[\d.,]*[\d.])+")
 _RIGHT: Final = re.compile(r"\$?-?[\d.][\d.,]*")
-_NOISE: Final = re.compile(r"[\s$%()\\{}]+")
+_NOISE: Final = str.maketrans("", "", " \t\r\n$%()\\{}")
 _SPACE: Final = re.compile(r"\s+")
 
 DUPLICATE: Final = "duplicate_reasoning"
@@ -69,10 +70,10 @@ def equations(text: str) -> list[str]:
     parts = text.split("=")
     found = []
     for left, right in pairwise(parts):
-        head = _LEFT.search(_NOISE.sub("", left[-_REACH:]))
-        tail = _RIGHT.match(_NOISE.sub("", right[:_REACH]))
+        head = _TFEL.match(left[-_REACH:].translate(_NOISE)[::-1])
+        tail = _RIGHT.match(right[:_REACH].translate(_NOISE))
         if head and tail:
-            found.append(f"{head[0]}={tail[0].rstrip('.,')}")
+            found.append(f"{head[0][::-1]}={tail[0].rstrip('.,')}")
     return found
 
 
