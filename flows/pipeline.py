@@ -244,7 +244,7 @@ def load(run: RunStore, loaded: Loaded, limit: int | None, listener: Listener) -
 def finish(run: RunStore, recipe: Recipe | ImportRecipe, listener: Listener) -> None:
     """Build the views from what is committed."""
     listener.stage("views", None)
-    build_views(run, recipe.views)
+    build_views(run, recipe.views, listener)
 
 
 def record_invocation(

@@ -7,11 +7,14 @@ A registry name and ``module:function`` are interchangeable wherever a source, s
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tracemill.schemas.ids import digest
+
+_SECRET = re.compile(r"(?i)(api[-_]?key|token$|secret|password)")
 
 TUNABLE: dict[str, Any] = {"tunable": True}
 
@@ -67,6 +70,16 @@ class EngineSpec(_Model):
     price_out: float = _tunable(0.0, ge=0, description="US dollars per million completion tokens")
     recording: str | None = _tunable(None, description="replay: a run folder or requests file to answer from")
     simulation: dict[str, float] = Field(default_factory=dict, description="simulated: success, step_error, ...")
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> EngineSpec:
+        flags = [argument.split("=")[0] for argument in self.arguments if argument.startswith("--")]
+        for name in [*self.environment, *flags]:
+            if _SECRET.search(name):
+                raise ValueError(
+                    f"{name} looks like a secret, and a recipe is stored and published: set it in the environment"
+                )
+        return self
 
 
 class SamplingSpec(_Model):

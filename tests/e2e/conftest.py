@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,32 @@ def tracemill(tmp_path: Path, environment: dict[str, str], command: str) -> Trac
         )
 
     return call
+
+
+@dataclass(frozen=True)
+class Standin:
+    """A stand-in model server in a process of its own: its address, and the log of the requests that it received."""
+
+    url: str
+    log: Path
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Standin]]:
+    """Starts stand-in servers by name, with options; they end with the test."""
+    script = Path(__file__).parents[1] / "standin" / "server.py"
+    started: list[subprocess.Popen[str]] = []
+
+    def start(name: str, *options: str) -> Standin:
+        log = tmp_path / f"{name}.log"
+        child = subprocess.Popen(
+            [sys.executable, str(script), "--log", str(log), *options], stdout=subprocess.PIPE, text=True
+        )
+        started.append(child)
+        assert child.stdout is not None
+        return Standin(f"http://127.0.0.1:{json.loads(child.stdout.readline())['port']}/v1", log)
+
+    yield start
+    for child in started:
+        child.kill()
+        child.wait()

@@ -11,19 +11,18 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tracemill.tasks.store import RunStore, compare_runs
 
-STANDIN = Path(__file__).parents[1] / "standin" / "server.py"
 LATENCY_MS = 50
+OPTIONS = ("--latency-ms", str(LATENCY_MS), "--answers", "0.5", "--reply-bytes", "600")
 IN_FLIGHT = 16
 PROBLEMS, SAMPLES = 200, 4
 TOTAL = PROBLEMS * SAMPLES
@@ -31,38 +30,14 @@ TOTAL = PROBLEMS * SAMPLES
 UNCOMMITTED = min(256, IN_FLIGHT * 100 // LATENCY_MS)
 
 
-@dataclass
-class Standin:
-    url: str
-    log: Path
-
-    def received(self) -> list[tuple[str, str]]:
-        """(prompt, seed) of every request, in order."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        rows = [json.loads(line) for line in lines]
-        return [(row["prompt"], str(row["seed"])) for row in rows]
+def received(log: Path) -> list[tuple[str, str]]:
+    """(prompt, seed) of every request that the stand-in received, in order."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    rows = [json.loads(line) for line in lines]
+    return [(row["prompt"], str(row["seed"])) for row in rows]
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[str], Standin]]:
-    started: list[subprocess.Popen[str]] = []
-
-    def start(name: str) -> Standin:
-        log = tmp_path / f"{name}.log"
-        options = ["--latency-ms", str(LATENCY_MS), "--answers", "0.5", "--log", str(log), "--reply-bytes", "600"]
-        child = subprocess.Popen([sys.executable, str(STANDIN), *options], stdout=subprocess.PIPE, text=True)
-        started.append(child)
-        assert child.stdout is not None
-        port = json.loads(child.stdout.readline())["port"]
-        return Standin(f"http://127.0.0.1:{port}/v1", log)
-
-    yield start
-    for child in started:
-        child.kill()
-        child.wait()
-
-
-def recipe(folder: Path, standin: Standin) -> Path:
+def recipe(folder: Path, standin: Any) -> Path:
     source = folder.parent / "problems.jsonl"
     rng = random.Random(0)
     rows = [(rng.randrange(1000), rng.randrange(1000)) for _ in range(PROBLEMS)]
@@ -92,7 +67,7 @@ def start(command: str, path: Path, out: Path, environment: dict[str, str]) -> s
     )
 
 
-def moments(kills: int, out: Path, standin: Standin) -> list[Callable[[], bool]]:
+def moments(kills: int, out: Path, standin: Any) -> list[Callable[[], bool]]:
     """When to kill: a fifth of the kills before the first request and after the last, the rest spread over the requests."""
     outside: list[Callable[[], bool]] = [
         lambda: out.exists(),
@@ -106,12 +81,12 @@ def moments(kills: int, out: Path, standin: Standin) -> list[Callable[[], bool]]
     inside = kills - len(outside) - len(late)
 
     def reached(count: int) -> Callable[[], bool]:
-        return lambda: len(set(standin.received())) >= count
+        return lambda: len(set(received(standin.log))) >= count
 
     return [*outside, *(reached(TOTAL * (k + 1) // (inside + 1)) for k in range(inside)), *late]
 
 
-def killed_runs(kills: int, command: str, path: Path, out: Path, environment: dict[str, str], standin: Standin) -> int:
+def killed_runs(kills: int, command: str, path: Path, out: Path, environment: dict[str, str], standin: Any) -> int:
     """Start and SIGKILL the command ``kills`` times; returns how many kills hit a living process."""
     hit = 0
     for moment in moments(kills, out, standin):
@@ -125,10 +100,8 @@ def killed_runs(kills: int, command: str, path: Path, out: Path, environment: di
     return hit
 
 
-def check(
-    kills: int, tmp_path: Path, command: str, environment: dict[str, str], serve: Callable[[str], Standin]
-) -> str:
-    calm, hostile = serve("calm"), serve("hostile")
+def check(kills: int, tmp_path: Path, command: str, environment: dict[str, str], serve: Callable[..., Any]) -> str:
+    calm, hostile = serve("calm", *OPTIONS), serve("hostile", *OPTIONS)
     (tmp_path / "calm").mkdir()
     (tmp_path / "hostile").mkdir()
     undisturbed = start(command, recipe(tmp_path / "calm", calm), tmp_path / "calm" / "run", environment)
@@ -138,9 +111,9 @@ def check(
     assert start(command, path, out, environment).wait(timeout=300) == 0
     differences = compare_runs(RunStore.open(tmp_path / "calm" / "run"), RunStore.open(out))
     assert differences == []
-    received = Counter(hostile.received())
-    assert len(received) == TOTAL
-    twice = sum(received.values()) - TOTAL
+    paid = Counter(received(hostile.log))
+    assert len(paid) == TOTAL
+    twice = paid.total() - TOTAL
     assert twice <= hit * (IN_FLIGHT + UNCOMMITTED)
     return (
         f"{hit} of {kills} kills hit; {twice} of {TOTAL} requests paid twice (bound {hit * (IN_FLIGHT + UNCOMMITTED)})"
@@ -149,13 +122,13 @@ def check(
 
 @pytest.mark.slow
 def test_twenty_kills_spread_over_the_stages_change_nothing(
-    tmp_path: Path, command: str, environment: dict[str, str], serve: Callable[[str], Standin]
+    tmp_path: Path, command: str, environment: dict[str, str], serve: Callable[..., Any]
 ) -> None:
     print(check(20, tmp_path, command, environment, serve))
 
 
 @pytest.mark.full
 def test_a_hundred_kills_change_nothing(
-    tmp_path: Path, command: str, environment: dict[str, str], serve: Callable[[str], Standin]
+    tmp_path: Path, command: str, environment: dict[str, str], serve: Callable[..., Any]
 ) -> None:
     print(check(100, tmp_path, command, environment, serve))

@@ -133,3 +133,11 @@ def test_recipes_survive_json_and_cannot_be_changed(model: type[BaseModel]):
     assert model.model_validate(first.model_dump(mode="json")) == first
     with pytest.raises(ValidationError):
         first.name = "other"
+
+
+@pytest.mark.parametrize(
+    "engine", [{"environment": {"HF_TOKEN": "x"}}, {"arguments": ["--api-key=x"]}, {"environment": {"MY_SECRET": "x"}}]
+)
+def test_a_secret_is_refused_where_it_would_be_stored_and_published(engine):
+    with pytest.raises(ValidationError, match="secret"):
+        Recipe.model_validate({"name": "r", "problems": [{"kind": "gsm8k"}], "engine": engine})
