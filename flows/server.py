@@ -91,8 +91,8 @@ async def _until_told(server: PrefectServer, poll: float, announce: Announce) ->
 
 async def _register(runner: Runner, known: dict[str, Scheduled], announce: Announce) -> None:
     """Make a deployment of every schedule that is new or changed since the last look."""
-    from prefect.types.entrypoint import EntrypointType
     from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
 
     from tracemill.flows.synthesize import synthesize
 

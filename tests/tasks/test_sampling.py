@@ -31,7 +31,9 @@ def sampler_of(run: RunStore, recipe: Recipe, problems: list[Problem], engine: A
     attempts = Attempts.of(recipe, engine.policy, build_template(recipe.template))
     todo = plan(run, problems, recipe, attempts)
     strategy = star if recipe.strategy.kind == "star" else samples
-    return Sampler(run, engine, attempts, strategy, todo, always_wrong, NullListener(), run.paid(todo.shard_ids), **more)
+    return Sampler(
+        run, engine, attempts, strategy, todo, always_wrong, NullListener(), run.paid(todo.shard_ids), **more
+    )
 
 
 async def sample(out: str, recipe: Recipe, problems: list[Problem], engine: Any, **more: Any) -> Plan:
