@@ -146,8 +146,27 @@ class BudgetSpec(_Model):
     usd: float | None = Field(None, gt=0)
 
 
-class Recipe(_Model):
+class _Document(_Model):
+    """A whole recipe, of either kind."""
+
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
+
+    def identity(self) -> dict[str, Any]:
+        """The identity keys and their values, nested as in the recipe."""
+        return _identity(self)
+
+    @property
+    def identity_hash(self) -> str:
+        return digest("recipe", self.identity())
+
+    @property
+    def recipe_hash(self) -> str:
+        return digest("recipe", self.model_dump(mode="json"))
+
+
+class Recipe(_Document):
+    """What ``tracemill run`` is asked to do."""
+
     problems: list[SourceSpec] = Field(min_length=1)
     engine: EngineSpec = EngineSpec()
     template: TemplateSpec = TemplateSpec()
@@ -174,18 +193,6 @@ class Recipe(_Model):
             )
         return self
 
-    def identity(self) -> dict[str, Any]:
-        """The identity keys and their values, nested as in the recipe."""
-        return _identity(self)
-
-    @property
-    def identity_hash(self) -> str:
-        return digest("recipe", self.identity())
-
-    @property
-    def recipe_hash(self) -> str:
-        return digest("recipe", self.model_dump(mode="json"))
-
 
 def _identity(model: BaseModel) -> dict[str, Any]:
     kept: dict[str, Any] = {}
@@ -203,13 +210,12 @@ def _identity(model: BaseModel) -> dict[str, Any]:
     return kept
 
 
-class ImportRecipe(_Model):
+class ImportRecipe(_Document):
     """What ``tracemill import`` is asked to do: existing traces, checked and curated as any run.
 
     ``problems`` gives the problems that the traces answer where the files do not carry prompt and gold themselves.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
     files: list[str] = Field(min_length=1)
     format: str = Field(description="a registered trace format, or module:function")
     map: dict[str, str] = Field(default_factory=dict, description="our column -> theirs")
@@ -220,14 +226,3 @@ class ImportRecipe(_Model):
     verifier_workers: int | None = _tunable(None, ge=1)
     views: ViewsSpec = _tunable(ViewsSpec())
     baseline: bool = _tunable(True)
-
-    def identity(self) -> dict[str, Any]:
-        return _identity(self)
-
-    @property
-    def identity_hash(self) -> str:
-        return digest("recipe", self.identity())
-
-    @property
-    def recipe_hash(self) -> str:
-        return digest("recipe", self.model_dump(mode="json"))
