@@ -167,6 +167,8 @@ _ALL = [
             _req("route", _S),  # chat | completion
             _req("prompt_hash", _S),
             _opt("template_id", _S),  # of the prompt as sent, hint included
+            _opt("variables", _S),  # JSON object: values of the template's marks besides the problem's own
+            _opt("sampling_id", _S),
             _req("max_tokens", _I64),
             _opt("seed", _I64),
             _req("draw", _I32),

@@ -19,6 +19,7 @@ from tracemill.schemas.records import Problem
 from tracemill.schemas.tables import schema_of
 from tracemill.tasks.engines.base import Completion, Engine, Request, Sampling
 from tracemill.tasks.plan import Attempts, Owed, Plan, Shard
+from tracemill.tasks.provenance import commit_sampling, commit_template
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.segment import segment, split_reasoning
 from tracemill.tasks.store import Commit, Funnel, RunStore
@@ -71,6 +72,16 @@ class Sampler:
     listener: Listener
     paid: Lookup = field(default=lambda key: None)
     budget: Budget = field(default_factory=Budget)
+    noted: set[str] = field(default_factory=set)
+
+    def note_provenance(self, template: Template, sampling: Sampling) -> None:
+        """Commit what the hashes in ``requests`` stand for, once each."""
+        if template.template_id not in self.noted:
+            commit_template(self.run, template)
+            self.noted.add(template.template_id)
+        if sampling.sampling_id not in self.noted:
+            commit_sampling(self.run, sampling)
+            self.noted.add(sampling.sampling_id)
 
     async def sample(self, shard: Shard) -> Commit | None:
         """Make every attempt of ``shard`` and commit it.
@@ -200,7 +211,8 @@ class Asking:
             completion = await self._ask(request, completion)
             if completion.error is None:
                 self._put(key, sampling.max_tokens, completion)
-        self.requests.append(request_row(key, request, completion))
+        self.requests.append(request_row(key, request, completion, variables))
+        sampler.note_provenance(template, sampling)
         return completion, seed
 
     async def _ask(self, request: Request, paid: Completion | None) -> Completion:
@@ -349,7 +361,9 @@ def trace_row(
     }
 
 
-def request_row(key: str, request: Request, completion: Completion) -> dict[str, Any]:
+def request_row(
+    key: str, request: Request, completion: Completion, variables: Mapping[str, str] | None
+) -> dict[str, Any]:
     """One row of ``requests``; ``response`` is dropped later where the attempt's trace carries it."""
     return {
         "request_key": key,
@@ -357,6 +371,8 @@ def request_row(key: str, request: Request, completion: Completion) -> dict[str,
         "route": request.route,
         "prompt_hash": request.prompt_hash,
         "template_id": request.template_id,
+        "variables": None if variables is None else ids.canonical_json(variables),
+        "sampling_id": request.sampling.sampling_id,
         "max_tokens": request.sampling.max_tokens,
         "seed": request.seed,
         "draw": request.draw,

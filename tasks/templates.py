@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from tracemill.schemas import ids
@@ -49,7 +50,7 @@ class Template:
 
     @property
     def template_id(self) -> str:
-        return ids.template_id(self.definition)
+        return _template_id(self)
 
     def row(self) -> dict[str, Any]:
         return {
@@ -57,6 +58,11 @@ class Template:
             "name": self.name,
             "template": ids.canonical_json(self.definition),
         }
+
+
+@lru_cache(maxsize=1024)
+def _template_id(template: Template) -> str:
+    return ids.template_id(template.definition)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -52,7 +53,12 @@ class Sampling:
 
     @property
     def sampling_id(self) -> str:
-        return ids.sampling_id(self.identity())
+        return _sampling_id(self)
+
+
+@lru_cache(maxsize=1024)
+def _sampling_id(sampling: Sampling) -> str:
+    return ids.sampling_id(sampling.identity())
 
 
 @dataclass(frozen=True, slots=True)

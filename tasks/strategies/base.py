@@ -21,7 +21,8 @@ from tracemill.verifiers.base import Judgement
 class Draft:
     """One attempt to be stored as a trace. ``path`` is its place below the problem (``"3"``, ``"3/rationalised"``).
 
-    ``template`` is the one that the stored prompt is rebuilt from, which for a rationalised attempt is the one without the hint.
+    ``template`` is the one that the stored prompt is rebuilt from, with the problem and no other variables; for a
+    rationalised attempt it is the one without the hint.
     ``parent`` is the path of the draft that this one revises.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tracemill.schemas.enums import Outcome
 from tracemill.schemas.recipe import Recipe
 from tracemill.schemas.records import Problem
-from tracemill.tasks.engines.base import Capabilities
+from tracemill.tasks.engines.base import Capabilities, Request, Sampling
 from tracemill.tasks.plan import Attempts, Plan, plan
 from tracemill.tasks.reporting.listener import NullListener
 from tracemill.tasks.sampling import Budget, Sampler
@@ -18,6 +19,7 @@ from tracemill.tasks.store import RunStore
 from tracemill.tasks.strategies.samples import samples
 from tracemill.tasks.strategies.star import star
 from tracemill.tasks.template_library import build_template
+from tracemill.tasks.templates import Template, render
 from tracemill.verifiers.base import Candidate, Judgement
 
 Recipes = Callable[..., Recipe]
@@ -162,3 +164,26 @@ async def test_a_rationalised_attempt_is_stored_under_the_plain_prompt(
     assert traces["0/rationalised"]["template_id"] == traces["0"]["template_id"]
     asked = {request["attempt_id"]: request["template_id"] for request in rows(out, "requests")}
     assert asked[traces["0/rationalised"]["attempt_id"]] != traces["0"]["template_id"]
+
+
+async def test_every_request_can_be_rebuilt_from_the_tables_alone(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    await sample(out, recipe_of(n=2, strategy={"kind": "star", "n": 2}), problems, engine)
+    by_id = {problem.problem_id: problem for problem in problems}
+    templates = {row["template_id"]: json.loads(row["template"]) for row in rows(out, "templates")}
+    samplings = {row["sampling_id"]: json.loads(row["sampling"]) for row in rows(out, "samplings")}
+    traces = {row["attempt_id"]: row for row in rows(out, "traces")}
+    requests = rows(out, "requests")
+    assert len(requests) == 20
+    for row in requests:
+        trace = traces[row["attempt_id"]]
+        definition = dict(templates[row["template_id"]])
+        shots = tuple((shown, answer) for shown, answer in definition.pop("shots"))
+        template = Template(**definition, shots=shots)
+        parameters = samplings[row["sampling_id"]]
+        sampling = Sampling(**{**parameters, "stop": tuple(parameters["stop"])}, max_tokens=row["max_tokens"])
+        prompt = render(template, by_id[trace["problem_id"]], json.loads(row["variables"] or "{}"))
+        rebuilt = Request(row["attempt_id"], prompt.route, sampling, row["seed"], row["draw"], messages=prompt.messages)
+        assert rebuilt.prompt_hash == row["prompt_hash"]
+        assert rebuilt.key(trace["policy_id"]) == row["request_key"]
