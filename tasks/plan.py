@@ -22,6 +22,10 @@ from tracemill.tasks.templates import Template
 #: Attempts in one shard at the most: bounds memory where n is large and traces are long.
 SHARD_ATTEMPTS: Final = 4096
 
+#: A run is cut into so many shards at least, unless they would have fewer problems than ``SMALLEST_SHARD``.
+SHARDS: Final = 8
+SMALLEST_SHARD: Final = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
@@ -121,12 +125,20 @@ def plan(run: RunStore, problems: Sequence[Problem], recipe: Recipe, attempts: A
             if attempt not in done:
                 owed.append(Owed(problem, index, attempt))
     return Plan(
-        tuple(cut(owed, recipe.shard_size, again, run.invocation)),
+        tuple(cut(owed, shard_problems(len(problems), recipe.shard_size), again, run.invocation)),
         wanted,
         wanted - len(owed),
         _paid_short(run, again),
         again,
     )
+
+
+def shard_problems(problems: int, limit: int) -> int:
+    """Problems in a shard: ``limit``, and fewer in a small run, so that its verification overlaps its generation too.
+
+    Depends on what is wanted, not on what is owed, so that a resume cuts the same shards.
+    """
+    return min(limit, max(SMALLEST_SHARD, -(-problems // SHARDS)))
 
 
 def cut(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tracemill.schemas.recipe import Recipe
 from tracemill.schemas.records import Policy, Problem
-from tracemill.tasks.plan import SHARD_ATTEMPTS, Attempts, Owed, cut
+from tracemill.tasks.plan import SHARD_ATTEMPTS, Attempts, Owed, cut, shard_problems
 from tracemill.tasks.template_library import build_template
 
 
@@ -56,3 +56,8 @@ def test_a_token_limit_is_no_part_of_an_attempt_and_a_seed_is(recipe_of: Callabl
     assert attempt(recipe_of(max_tokens=99, n=7, limit=3)) == base
     assert attempt(recipe_of(sampling={"seed": 1})) != base
     assert attempt(recipe_of(round=1)) != base
+
+
+def test_a_small_run_has_shards_enough_to_overlap_and_a_large_one_keeps_to_the_limit() -> None:
+    assert [shard_problems(count, 256) for count in (1, 48, 284, 100_000)] == [8, 8, 36, 256]
+    assert shard_problems(100_000, 40) == 40
