@@ -8,6 +8,7 @@ from when a request goes onto the wire, not from when it was asked for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import resource
 import time
@@ -34,6 +35,13 @@ _KEEP_ALIVE: Final = 4.0
 #: Keys shorter than this are placeholders ("EMPTY"), which may well occur in what a model says.
 _SECRET_LENGTH: Final = 12
 _SPARE_FILES: Final = 256
+#: Bytes of an answer: these and so many a token (a log-probability included), but never more than the last.
+_ENVELOPE: Final = 1 << 20
+_BYTES_PER_TOKEN: Final = 1 << 10
+_LARGEST: Final = 1 << 26
+#: A prompt that saw so many deaths of our own server is sent beside no other such; at the second number it is blamed.
+_SUSPECTED: Final = 2
+_BLAMED: Final = 3
 #: After so many tries an overload counts against the prompt even while others are answered.
 _MOST_TRIES: Final = 100
 
@@ -42,7 +50,8 @@ class HttpEngine:
     """An engine behind ``base_url`` (which ends in ``/v1``). ``async with`` probes it and holds its one session.
 
     ``ready`` is awaited before a try that follows a lost connection: a server that we own waits there for its restart, and
-    raises ``EngineError`` once it is given up. ``continuation`` is sent beside a chat prefix. ``key_name`` names the
+    raises ``EngineError`` once it is given up; it returns how often the server was started, from 1. A prompt in whose company
+    it keeps dying fails alone, and ``absolve`` is called: the deaths were not the server's. ``continuation`` is sent beside a chat prefix. ``key_name`` names the
     environment variable in errors. Where ``probe`` is false the endpoint is taken to be up.
     """
 
@@ -61,7 +70,8 @@ class HttpEngine:
         retries: int = 5,
         prices: wire.Prices | None = None,
         stats: EngineStats | None = None,
-        ready: Callable[[], Awaitable[None]] | None = None,
+        ready: Callable[[], Awaitable[int]] | None = None,
+        absolve: Callable[[], None] | None = None,
         continuation: Mapping[str, Any] = wire.CONTINUE_FINAL_MESSAGE,
         replica: str | None = None,
         probe: bool = True,
@@ -86,6 +96,9 @@ class HttpEngine:
         self._retries = retries
         self._prices = prices or wire.Prices()
         self._ready = ready
+        self._absolve = absolve
+        self._generation = 1  # of our own server, as last seen
+        self._suspect = asyncio.Lock()
         self._continuation = continuation
         self._replica = replica
         self._probe = probe
@@ -137,27 +150,38 @@ class HttpEngine:
                 mend="leave the prefill empty, use the completion route, or an engine that can (vllm, local)",
             )
         body = wire.encode(request, self._model, continuation=self._continuation, token_limit=self._token_limit)
-        tries = stalled = 0
+        tries = stalled = deaths = 0
         stats.requests += 1
         while True:
             answered = self._answered
-            ticket = await limiter.acquire(first=tries > 0)
-            stats.in_flight += 1
-            try:
-                completion = await self._try(request, body)
-                limiter.succeeded(ticket)
-            except Fault as fault:
-                seen = fault
-                if fault.kind.overload:
-                    limiter.overloaded(ticket, fault.pause)
-            else:
-                self._answered += 1
-                self._breaker.succeeded()
-                return self._counted(completion, tries)
-            finally:
-                stats.in_flight -= 1
-                limiter.release()
-                stats.limit = limiter.limit
+            async with self._suspect if deaths >= _SUSPECTED else contextlib.nullcontext():
+                ticket = await limiter.acquire(first=tries > 0)
+                stats.in_flight += 1
+                generation = self._generation
+                try:
+                    completion = await self._try(request, body)
+                    limiter.succeeded(ticket)
+                except Fault as fault:
+                    seen = fault
+                    if fault.kind.overload:
+                        limiter.overloaded(ticket, fault.pause)
+                else:
+                    self._answered += 1
+                    self._breaker.succeeded()
+                    return self._counted(completion, tries)
+                finally:
+                    stats.in_flight -= 1
+                    limiter.release()
+                    stats.limit = limiter.limit
+                if self._ready is not None and seen.kind is Kind.CONNECTION:
+                    await self._pause(seen, tries)
+                    self._generation = await self._ready()
+                    deaths += self._generation != generation
+                    if deaths >= _BLAMED:
+                        if self._absolve is not None:
+                            self._absolve()
+                        seen = Fault(Kind.SERVER, f"the server died {deaths} times while it worked on this prompt")
+                        return self._given_up(request, seen, tries)
             if self._renamed_token_limit(seen):
                 body = wire.encode(request, self._model, continuation=self._continuation, token_limit=self._token_limit)
                 continue
@@ -166,7 +190,8 @@ class HttpEngine:
                 stalled += 1
             if not seen.kind.retried or stalled > self._retries:
                 return self._given_up(request, seen, tries)
-            await self._pause(seen, tries)
+            if self._ready is None or seen.kind is not Kind.CONNECTION:
+                await self._pause(seen, tries)
             tries += 1
             stats.retries += 1
 
@@ -179,7 +204,8 @@ class HttpEngine:
         sent = time.perf_counter()
         try:
             async with session.post(self._urls[request.route], data=body, allow_redirects=False) as response:
-                data = await response.read()
+                limit = min(_LARGEST, _ENVELOPE + _BYTES_PER_TOKEN * request.sampling.max_tokens)
+                data, whole = await _read(response, limit)
                 status, headers = response.status, response.headers
         except aiohttp.ConnectionTimeoutError as error:
             raise Fault(Kind.CONNECTION, f"no connection within {_CONNECT_TIMEOUT:g} s") from error
@@ -192,6 +218,8 @@ class HttpEngine:
         latency = (time.perf_counter() - sent) * 1000.0
         if status != 200:
             raise self._fault(status, headers, data)
+        if not whole:
+            raise Fault(Kind.REJECTED, f"output limit: the answer is larger than {limit:,} bytes")
         for secret in self._masked:
             data = data.replace(secret, b"***")
         return wire.decode(data, request, self._prices, latency, self._replica)
@@ -215,8 +243,6 @@ class HttpEngine:
     async def _pause(self, fault: Fault, tries: int) -> None:
         # The limiter holds everybody back for a Retry-After; this request adds its own jitter after it.
         await asyncio.sleep(retry.delay(tries, fault.pause, retry.jitter(), base=self._backoff))
-        if self._ready is not None and fault.kind is Kind.CONNECTION:
-            await self._ready()
 
     def _given_up(self, request: Request, fault: Fault, tries: int) -> Completion:
         """The error completion of this prompt, unless the fault is the engine's."""
@@ -239,7 +265,7 @@ class HttpEngine:
             async with session.get(
                 f"{self.base_url}/models", allow_redirects=False, timeout=aiohttp.ClientTimeout(total=_PROBE_TIMEOUT)
             ) as response:
-                data, status = await response.read(), response.status
+                (data, _), status = await _read(response, _LARGEST), response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             said = f"no answer within {_PROBE_TIMEOUT:g} s" if isinstance(error, TimeoutError) else str(error)
             raise self._error(Fault(Kind.CONNECTION, self._redacted_text(said))) from None
@@ -288,6 +314,19 @@ class HttpEngine:
 
 class _UnknownTokenLimit(Fault):
     """The endpoint does not know ``max_tokens`` by that name."""
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
+    """The body, and whether it is whole: one of more than ``limit`` bytes is left where it passes them."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            response.close()
+            return b"".join(chunks)[:limit], False
+    return b"".join(chunks), True
 
 
 def _again(failure: EngineError) -> EngineError:

@@ -59,6 +59,7 @@ class ManagedEngine:
                 prices=Prices(spec.price_in, spec.price_out),
                 stats=self.stats,
                 ready=server.ready,
+                absolve=server.absolve,
                 replica=f"{self.name}:{server.port}",
                 probe=False,  # the server answers, or we would not be here
             )

@@ -92,11 +92,16 @@ class Server:
         """False while it is starting, restarting, given up or ended."""
         return self._up.is_set() and self._failure is None
 
-    async def ready(self) -> None:
-        """Wait until it answers. Raises ``EngineError`` once it is given up."""
+    async def ready(self) -> int:
+        """Wait until it answers; how often it was started. Raises ``EngineError`` once it is given up."""
         await self._up.wait()
         if self._failure is not None:
             raise self._failure
+        return self.generation
+
+    def absolve(self) -> None:
+        """Forgive the restarts so far: something other than the server was to blame."""
+        self._restarted.clear()
 
     async def __aenter__(self) -> Self:
         folder = self._home / "servers"

@@ -125,6 +125,8 @@ class Standin:
             self.log.write(json.dumps(line) + "\n")
         if options.crash_after and count >= options.crash_after:
             os._exit(9)
+        if "lethal" in prompt:
+            os._exit(9)
         if options.hang_after and count >= options.hang_after:
             await asyncio.sleep(3600)
         if body.get("model") != self.model:

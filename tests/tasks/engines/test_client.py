@@ -271,14 +271,34 @@ async def test_a_restarting_server_of_ours_is_waited_for(standin: Start, contrac
     second = standin()
     waited = 0
 
-    async def ready() -> None:
+    async def ready() -> int:
         nonlocal waited
         waited += 1
         engine._urls = client(second)._urls  # the port of a restarted server stays; here the other one stands for it
+        return 1 + waited
 
     async with client(first, ready=ready) as engine:
         assert (await engine.complete(contract.ONE)).error is None
     assert waited == 1
+
+
+async def test_an_answer_without_end_fails_alone_and_is_not_read_to_its_end(contract: ModuleType) -> None:
+    sent = 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while sent < 1 << 28:
+            await response.write(b" " * (1 << 16))
+            sent += 1 << 16
+        return response
+
+    async with Served(answer) as url, client(url, probe=False) as engine:
+        completion = await engine.complete(contract.ONE)
+    assert (completion.error or "").startswith("output limit: the answer is larger than 1,0")
+    assert completion.retries == 0
+    assert sent < 1 << 25
 
 
 @pytest.mark.parametrize(

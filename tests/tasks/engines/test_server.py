@@ -13,12 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import aiohttp
 import pytest
 
 from tracemill.schemas.errors import EngineError
+from tracemill.schemas.recipe import EngineSpec
+from tracemill.schemas.records import Policy
 from tracemill.tasks.engines import reaper, server
+from tracemill.tasks.engines.base import Capabilities, Request
+from tracemill.tasks.engines.managed import ManagedEngine
 from tracemill.tasks.engines.server import Launch, Server
 
 
@@ -195,6 +200,27 @@ async def test_a_server_that_keeps_crashing_is_given_up(launch: Callable[..., La
             await until(lambda: not running.is_up)
         with pytest.raises(EngineError, match=r"ended \(status 9\); it was restarted 1 times within the hour"):
             await running.ready()
+
+
+@pytest.mark.slow
+async def test_prompts_that_kill_the_server_fail_alone(
+    launch: Callable[..., Launch], contract: ModuleType, tmp_path: Path
+) -> None:
+    engine = ManagedEngine(
+        EngineSpec(kind="vllm", model="standin", concurrency=8),
+        str(tmp_path),
+        launch=launch("--latency-ms", "20"),
+        policy=Policy("standin", "vllm"),
+        capabilities=Capabilities(),
+    )
+    lethal = [Request(f"a{n}", "completion", contract.SAMPLING, seed=n, prompt=f"lethal {n}") for n in range(2)]
+    plain = [contract.ask(n) for n in range(30)]
+    async with engine:
+        killed, *answered = await asyncio.gather(*map(engine.complete, [lethal[0], *plain]))
+        again = await engine.complete(lethal[1])  # the restarts of the first are forgiven
+        assert (await engine.complete(contract.ONE)).error is None
+    assert killed.error == again.error == "the server died 3 times while it worked on this prompt"
+    assert [c.error for c in answered] == [None] * 30
 
 
 @pytest.mark.slow
