@@ -24,6 +24,7 @@ from tracemill.tasks.engines.wire import cleaned
 NOT_RECORDED: Final = "not recorded"
 
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+_OF_TRACE: Final = ("reasoning_tokens", "logprob_sum", "logprob_min")  # not in the table of requests
 _POLICY: Final = ("model", "engine", "revision", "engine_version", "dtype", "chat_template_hash", "licence")
 
 #: From a request key to what was recorded under it, None where nothing was.
@@ -144,7 +145,7 @@ def _from_run(path: str, model: str | None) -> tuple[Policy, Callable[[], Lookup
     def read() -> Lookup:
         columns = ["request_key", "attempt_id", "max_tokens", "finish_reason", *_COUNTS[:3], "response", "error"]
         requests = run.read("requests", columns)
-        traces = run.read("traces", ["attempt_id", "completion_tokens", "text", "reasoning_tokens"])
+        traces = run.read("traces", ["attempt_id", "completion_tokens", "text", *_OF_TRACE])
         return _of_tables(requests, traces)
 
     return policy, read
@@ -169,13 +170,14 @@ def _of_tables(requests: Any, traces: Any) -> Lookup:
         if row is None:
             return None
         record: Mapping[str, Any] = {name: requests[name][row].as_py() for name in requests.column_names}
-        text, reasoning = record["response"], None
+        text, more = record["response"], {}
         if text is None:
             trace = of_attempt.get((record["attempt_id"], record["completion_tokens"]))
             if trace is None:
                 return None
-            text, reasoning = traces["text"][trace].as_py(), traces["reasoning_tokens"][trace].as_py()
+            text = traces["text"][trace].as_py()
+            more = {name: traces[name][trace].as_py() for name in _OF_TRACE}
         counts = {name: record[name] for name in _COUNTS[:3]}
-        return Completion(text=text, finish_reason=record["finish_reason"], reasoning_tokens=reasoning, **counts)
+        return Completion(text=text, finish_reason=record["finish_reason"], **counts, **more)
 
     return find

