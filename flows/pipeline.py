@@ -92,9 +92,7 @@ async def synthesize(
             budget = Budget(recipe.budget.tokens, recipe.budget.usd)
             sampler = Sampler(run, engine, attempts, strategy, todo, labeller.judge, listener, paid, budget)
             if todo.short and not engine.capabilities.continue_prefix:
-                listener.note(
-                    f"{engine.name} cannot continue a text: {len(todo.short)} cut ones are asked again in full"
-                )
+                listener.note(f"{engine.name} cannot continue a text: {todo.short} cut ones are asked again in full")
             listener.stage(labelling.STAGE, todo.wanted)
             await labeller.label_owed()
             if todo.shards:

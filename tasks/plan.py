@@ -11,12 +11,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason
 from tracemill.schemas.recipe import Recipe
 from tracemill.schemas.records import Policy, Problem
+from tracemill.schemas.tables import TABLES
 from tracemill.tasks.engines.base import Completion, Sampling
 from tracemill.tasks.store import RunStore
+from tracemill.tasks.store.paid import paid_rows
 from tracemill.tasks.templates import Template
 
 #: Attempts in one shard at the most: bounds memory where n is large and traces are long.
@@ -94,15 +99,19 @@ class Shard:
 class Plan:
     """Shards to do; ``wanted`` and ``committed`` attempts; the traces to supersede and the texts to continue.
 
-    ``short`` maps a request key to what was paid for it under a smaller token limit; ``replaced`` maps an attempt to the ids
-    of its committed traces that a new one makes obsolete; ``held`` has every committed trace id of those attempts.
+    ``paid`` maps a request key of a problem with attempts to be made again to the longest text that is committed for it, and
+    ``short`` counts the attempts that a smaller token limit cut; ``replaced`` maps an attempt to be made again to its standing
+    traces, which a new one makes obsolete. ``held`` and ``asked`` are the keys of the committed rows of those problems.
     """
 
     shards: tuple[Shard, ...]
     wanted: int
     committed: int
-    short: Mapping[str, Completion]
+    short: int
+    paid: Mapping[str, Completion]
     replaced: Mapping[str, tuple[str, ...]]
+    held: frozenset[str]
+    asked: frozenset[tuple[str, ...]]
 
     @property
     def shard_ids(self) -> frozenset[str]:
@@ -115,7 +124,7 @@ class Plan:
 
 def plan(run: RunStore, problems: Sequence[Problem], recipe: Recipe, attempts: Attempts) -> Plan:
     """What ``recipe`` still owes on ``problems``, given what ``run`` has committed."""
-    done, again = _committed(run, recipe.sampling.max_tokens)
+    done, again, short = _committed(run, recipe.sampling.max_tokens)
     owed: list[Owed] = []
     wanted = 0
     for problem in problems:
@@ -124,12 +133,16 @@ def plan(run: RunStore, problems: Sequence[Problem], recipe: Recipe, attempts: A
             attempt = attempts.attempt_id(problem, str(index))
             if attempt not in done:
                 owed.append(Owed(problem, index, attempt))
+    paid, held, asked = _made_before(run, again)
     return Plan(
         tuple(cut(owed, shard_problems(len(problems), recipe.shard_size), again, run.invocation)),
         wanted,
         wanted - len(owed),
-        _paid_short(run, again),
+        short,
+        paid,
         again,
+        held,
+        asked,
     )
 
 
@@ -166,38 +179,46 @@ def cut(
         yield shard(current)
 
 
-def _committed(run: RunStore, max_tokens: int) -> tuple[set[str], dict[str, tuple[str, ...]]]:
-    """Attempts that are finished, and for those to be made again the traces they have now."""
-    table = run.read("traces", ["attempt_id", "trace_id", "finish_reason", "completion_tokens", "error", "kind"])
+def _committed(run: RunStore, max_tokens: int) -> tuple[set[str], dict[str, tuple[str, ...]], int]:
+    """Attempts that are finished; for those to be made again the traces that stand now; and how many of them were cut short."""
+    drops = run.read("drops", ["subject_id", "reason"])
+    superseded = set(drops.filter(pc.equal(drops["reason"], "superseded"))["subject_id"].to_pylist())
+    table = run.read("traces", ["attempt_id", "trace_id", "finish_reason", "completion_tokens", "error"])
     done: set[str] = set()
     unfinished: dict[str, tuple[str, ...]] = {}
-    columns = [table.column(i).to_pylist() for i in range(5)]
-    for attempt, trace, finish, tokens, error in zip(*columns, strict=True):
+    short: set[str] = set()
+    for attempt, trace, finish, tokens, error in zip(*(c.to_pylist() for c in table.columns), strict=True):
         cut_short = finish == FinishReason.LENGTH.value and tokens is not None and tokens < max_tokens
         if error is None and not cut_short:
             done.add(attempt)
-        else:
+        elif trace not in superseded:
             unfinished[attempt] = (*unfinished.get(attempt, ()), trace)
-    return done, {attempt: traces for attempt, traces in unfinished.items() if attempt not in done}
+            if error is None:
+                short.add(attempt)
+    return done, {attempt: traces for attempt, traces in unfinished.items() if attempt not in done}, len(short - done)
 
 
-def _paid_short(run: RunStore, again: Mapping[str, tuple[str, ...]]) -> dict[str, Completion]:
-    """By request key, the longest text that was paid for under a smaller limit."""
+def _made_before(
+    run: RunStore, again: Collection[str]
+) -> tuple[dict[str, Completion], frozenset[str], frozenset[tuple[str, ...]]]:
+    """Of the problems with attempts to be made ``again``: paid texts by request key, trace ids, and keys of ``requests``.
+
+    A strategy that is run again asks for everything again, so what its other attempts were given belongs here too.
+    """
     if not again:
-        return {}
-    traces = run.read("traces", ["attempt_id", "text", "finish_reason", "prompt_tokens", "completion_tokens", "error"])
-    texts: dict[str, tuple[str, int | None, int | None]] = {}
-    for attempt, text, finish, prompt_tokens, tokens, error in zip(
-        *(c.to_pylist() for c in traces.columns), strict=True
-    ):
-        if attempt in again and error is None and finish == FinishReason.LENGTH.value:
-            held = texts.get(attempt)
-            if held is None or (tokens or 0) > (held[2] or 0):
-                texts[attempt] = (text, prompt_tokens, tokens)
-    requests = run.read("requests", ["request_key", "attempt_id"])
-    short: dict[str, Completion] = {}
-    for key, attempt in zip(*(c.to_pylist() for c in requests.columns), strict=True):
-        if attempt in texts:
-            text, prompt_tokens, tokens = texts[attempt]
-            short[key] = Completion(text, FinishReason.LENGTH.value, prompt_tokens, tokens)
-    return short
+        return {}, frozenset(), frozenset()
+    traces = run.read("traces", ["attempt_id", "trace_id", "problem_id"])
+    redone = traces.filter(pc.is_in(traces["attempt_id"], value_set=pa.array(sorted(again), pa.string())))
+    traces = traces.filter(pc.is_in(traces["problem_id"], value_set=pc.unique(redone["problem_id"])))
+    requests = run.read("requests", TABLES["requests"].key)
+    requests = requests.filter(pc.is_in(requests["attempt_id"], value_set=pc.unique(traces["attempt_id"])))
+    keys = set(requests["request_key"].to_pylist())
+    longest: dict[str, tuple[int, Completion]] = {}
+    for key, max_tokens, completion in paid_rows(run):
+        if key in keys and (key not in longest or max_tokens > longest[key][0]):
+            longest[key] = (max_tokens, completion)
+    return (
+        {key: completion for key, (_, completion) in longest.items()},
+        frozenset(traces["trace_id"].to_pylist()),
+        frozenset(zip(*(requests[name].to_pylist() for name in TABLES["requests"].key), strict=True)),
+    )

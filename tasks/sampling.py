@@ -16,7 +16,7 @@ import pyarrow as pa
 from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason
 from tracemill.schemas.records import Problem
-from tracemill.schemas.tables import schema_of
+from tracemill.schemas.tables import TABLES, schema_of
 from tracemill.tasks.engines.base import Completion, Engine, Request, Sampling
 from tracemill.tasks.plan import Attempts, Owed, Plan, Shard
 from tracemill.tasks.provenance import commit_sampling, commit_template
@@ -134,15 +134,18 @@ class Sampler:
             texts: dict[str, str] = {}
             for draft in drafts:
                 row = self._trace(owed, draft, by_path)
+                old = self.plan.replaced.get(row["attempt_id"], ())
+                if row["error"] is not None and old:
+                    by_path[draft.path] = old[-1]  # made again in vain: what stands keeps standing
+                    continue
                 by_path[draft.path] = row["trace_id"]
                 texts[row["attempt_id"]] = row["text"]
-                old = self.plan.replaced.get(row["attempt_id"], ())
                 drops += [_superseded(trace, row["trace_id"]) for trace in old if trace != row["trace_id"]]
-                if row["trace_id"] not in old:
+                if row["trace_id"] not in self.plan.held:
                     traces.append(row)
             for request in asked:
-                if request["error"] is not None and request["attempt_id"] in self.plan.replaced:
-                    continue  # it failed before in the same way, and that row is kept
+                if tuple(request[name] for name in TABLES["requests"].key) in self.plan.asked:
+                    continue
                 if texts.get(request["attempt_id"]) == request["response"]:
                     request["response"] = None
                 requests.append(request)
@@ -205,7 +208,7 @@ class Asking:
         key = request.key(sampler.attempts.policy_id)
         completion = self._get(key) or sampler.paid(key)
         if completion is None:
-            completion = sampler.plan.short.get(key)
+            completion = sampler.plan.paid.get(key)
         if completion is None or _is_short(completion, sampling.max_tokens):
             sampler.budget.check()
             completion = await self._ask(request, completion)

@@ -11,6 +11,7 @@ import pytest
 from tracemill.schemas.enums import Outcome
 from tracemill.schemas.recipe import Recipe
 from tracemill.schemas.records import Problem
+from tracemill.schemas.tables import TABLES
 from tracemill.tasks.engines.base import Capabilities, Request, Sampling
 from tracemill.tasks.plan import Attempts, Plan, plan
 from tracemill.tasks.reporting.listener import NullListener
@@ -89,6 +90,48 @@ async def test_a_longer_limit_continues_what_was_cut_and_supersedes_it(
     assert {len(trace["text"].split()) for trace in whole} == {6}
     assert {trace["completion_tokens"] for trace in whole} == {6}
     assert len(rows(out, "traces")) == 10
+
+
+def keys_are_unique(out: str) -> bool:
+    return all(
+        len(found) == len(set(found))
+        for name in ("traces", "requests", "drops")
+        for found in [[tuple(row[column] for column in TABLES[name].key) for row in rows(out, name)]]
+    )
+
+
+@pytest.mark.parametrize("continues", [True, False])
+async def test_a_limit_raised_again_and_again_with_failures_between_keeps_every_key_unique(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes, continues: bool
+) -> None:
+    engine.capabilities = Capabilities(continue_prefix=continues)
+    for max_tokens, fails in ((2, False), (4, False), (5, True), (5, True), (5, False), (50, False), (50, False)):
+        engine.fails = lambda request, fails=fails: fails
+        await sample(out, recipe_of(n=1, max_tokens=max_tokens), problems, engine)
+        assert keys_are_unique(out)
+        assert len(current(out)) == 5
+        assert all(trace["error"] is None for trace in current(out))  # a retry in vain replaces nothing
+    assert {len(trace["text"].split()) for trace in current(out)} == {6}
+    assert len(engine.asked) == 30
+    assert sum(request["error"] is not None for request in rows(out, "requests")) == 5
+
+
+async def test_a_rationalisation_that_is_paid_for_is_not_asked_again_when_its_sample_is(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
+) -> None:
+    star = {"kind": "star", "n": 1}
+    complete = engine.complete
+
+    async def hinted_ones_are_short(request: Request) -> Any:
+        engine.words = 3 if "Hint" in str(request.messages) else 6
+        return await complete(request)
+
+    engine.complete = hinted_ones_are_short
+    await sample(out, recipe_of(strategy=star, max_tokens=4), problems, engine)
+    await sample(out, recipe_of(strategy=star, max_tokens=50), problems, engine)
+    assert keys_are_unique(out)
+    assert len(engine.asked) == 15  # the five samples again, no rationalisation
+    assert len(rows(out, "traces")) == 15
 
 
 async def test_an_engine_that_cannot_continue_is_asked_in_full(
