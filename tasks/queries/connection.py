@@ -48,6 +48,20 @@ def connect(runs: Sequence[RunStore]) -> duckdb.DuckDBPyConnection:
     labels = _labels(runs)
     commits = {label: current_commits(run) for label, run in zip(labels, runs, strict=True)}
     connection = duckdb.connect(":memory:", config=_CONFIG)
+    try:
+        _fill(connection, runs, labels, commits)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _fill(
+    connection: duckdb.DuckDBPyConnection,
+    runs: Sequence[RunStore],
+    labels: Sequence[str],
+    commits: dict[str, list[Commit]],
+) -> None:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(
         f"SET temp_directory = {_quote(os.path.join(tempfile.gettempdir(), f'tracemill-sql-{os.getpid()}'))}"
@@ -67,7 +81,6 @@ def connect(runs: Sequence[RunStore]) -> duckdb.DuckDBPyConnection:
     _create_funnels(connection, commits)
     connection.create_function("normal_form", _normal, ["VARCHAR"], "VARCHAR")
     connection.execute(files(__package__).joinpath("views.sql").read_text("utf-8"))
-    return connection
 
 
 def current_commits(run: RunStore) -> list[Commit]:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -192,13 +193,19 @@ def test_only_the_newest_build_of_the_views_counts(bench: Any, said: Any) -> Non
     ]
 
 
-def test_a_table_of_an_unknown_version_is_refused(bench: Any, said: Any) -> None:
+def test_a_table_of_an_unknown_version_is_refused_and_no_connection_left_open(
+    bench: Any, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = duckdb.connect(":memory:")
+    monkeypatch.setattr(duckdb, "connect", lambda *_, **__: opened)
     run = bench.run([(SUM, [said("2")])])
     schema = schema_of("traces")
     newer = schema.with_metadata({**schema.metadata, b"tracemill.version": b"99"})
     pa.parquet.write_table(newer.empty_table(), f"{run.path}/traces/_empty.parquet")
     with pytest.raises(StoreError, match="version 99"):
         connect([run])
+    with pytest.raises(duckdb.ConnectionException, match="closed"):
+        opened.execute("SELECT 1")
 
 
 def test_a_quote_in_a_path_is_only_a_quote(bench: Any, said: Any) -> None:
