@@ -155,6 +155,9 @@ async def import_traces(
             await labeller.label_owed()
         finish(run, recipe, listener)
         status = "finished"
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        status = "interrupted"
+        raise
     finally:
         record_invocation(run, recipe, status, started, None, verifiers)
         run.close()

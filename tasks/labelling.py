@@ -144,7 +144,10 @@ class Labeller:
 def vote(run: RunStore) -> None:
     """Majority verdicts (level ``pseudo``) for problems whose set of answers has none yet (algorithms §2.2)."""
     table = run.read("traces", ["trace_id", "problem_id", "answer", "error"])
-    table = table.filter(pc.is_null(table["error"]))
+    drops = run.read("drops", ["subject_id", "reason"])
+    superseded = drops.filter(pc.equal(drops["reason"], "superseded"))["subject_id"]
+    replaced = pc.is_in(table["trace_id"], value_set=superseded.combine_chunks())
+    table = table.filter(pc.and_(pc.is_null(table["error"]), pc.invert(replaced)))
     verdicts = consensus_verdicts(
         list(zip(*(table[name].to_pylist() for name in ("trace_id", "problem_id", "answer")), strict=True))
     )

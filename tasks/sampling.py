@@ -206,9 +206,8 @@ class Asking:
         seed = ids.derive_seed(sampling.seed, attempt, draw)
         request = _request(attempt, render(template, problem, variables), template, sampling, seed, draw, problem)
         key = request.key(sampler.attempts.policy_id)
-        completion = self._get(key) or sampler.paid(key)
-        if completion is None:
-            completion = sampler.plan.paid.get(key)
+        found = filter(None, (self._get(key), sampler.paid(key), sampler.plan.paid.get(key)))
+        completion = max(found, key=_length, default=None)
         if completion is None or _is_short(completion, sampling.max_tokens):
             sampler.budget.check()
             completion = await self._ask(request, completion)
@@ -280,6 +279,11 @@ def joined(first: Completion, rest: Completion) -> Completion:
 
 def _sum(a: N | None, b: N | None) -> N | None:
     return None if a is None or b is None else a + b
+
+
+def _length(completion: Completion) -> tuple[bool, int]:
+    """Orders texts of one request: a finished one is the longest."""
+    return completion.finish_reason != FinishReason.LENGTH.value, completion.completion_tokens or 0
 
 
 def _is_short(completion: Completion, max_tokens: int) -> bool:
