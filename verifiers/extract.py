@@ -18,6 +18,9 @@ from tracemill.verifiers.normal import normal_form, tidy
 
 How = Literal["box", "marker", "line", "last_number", "none"]
 
+#: A line of plain arithmetic that says its result: ``9 - 3 = 6``.
+_COMPUTED: Final = re.compile(r"[\d\s+\-*/×÷^().,]*\d[\d\s+\-*/×÷^().,]*=\s*([-+]?\d[\d,]*(?:\.\d+)?)\s*\.?")
+
 #: Longest response of one line that is taken as the answer itself, in characters.
 LINE: Final = 200
 #: How far from the end a marker is looked for, in characters.
@@ -118,7 +121,8 @@ def _locate(response: str, finish_reason: str, last_number: bool) -> Extracted:
         return marked
     line = text.strip()
     if line and len(line) <= LINE and "\n" not in line:
-        return Extracted(_only_span(line), "single line", "line")
+        computed = _COMPUTED.fullmatch(line)
+        return Extracted(computed[1] if computed else _only_span(line), "single line", "line")
     if last_number:
         numbers = _NUMBER.findall(text[-TAIL:])
         if numbers:
