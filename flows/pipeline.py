@@ -93,6 +93,8 @@ async def synthesize(
             sampler = Sampler(run, engine, attempts, strategy, todo, labeller.judge, listener, paid, budget)
             if todo.short and not engine.capabilities.continue_prefix:
                 listener.note(f"{engine.name} cannot continue a text: {todo.short} cut ones are asked again in full")
+            if failed := len(todo.replaced) - todo.short:
+                listener.note(f"{failed} prompts that failed before are asked again")
             listener.stage(labelling.STAGE, todo.wanted)
             await labeller.label_owed()
             if todo.shards:
