@@ -145,6 +145,7 @@ def compare(gold: str, answer: str, options: Options) -> Comparison:
     return Comparison(outcome, reason, "symbolic")
 
 
+_NAMED: Final = re.compile(r"([a-zA-Z](?:_\{?\w{1,3}\}?)?)\s*=\s*[^=,;]+$", re.ASCII)
 _RATIO: Final = re.compile(r"-?[\d.]+\s*:\s*-?[\d.]+(?::[\d.]+)*$", re.ASCII)
 _BASE: Final = re.compile(r"\d[\dA-F]*_(?:\{\d{1,2}\}|\d)$", re.ASCII)
 _LETTERED: Final = re.compile(r"\(?([A-J])\)?(?:$|[.):](?:\s|$))")
@@ -152,6 +153,9 @@ _LETTERED: Final = re.compile(r"\(?([A-J])\)?(?:$|[.):](?:\s|$))")
 
 def _exact(a: str, b: str, options: Options, depth: int = 0) -> bool | None:
     """Decide without algebra; None where it takes more. ``a`` (gold) and ``b`` are tidied."""
+    name, other_name = _NAMED.match(a), _NAMED.match(b)
+    if name is not None and other_name is not None and name[1] != other_name[1]:
+        return False  # x = 1 is not y = 1
     x, y = number(a), number(b)
     if x is not None and y is not None:
         return _same_number(x, y, options)
@@ -195,7 +199,7 @@ def _structured(a: str, b: str, options: Options, depth: int) -> bool | None:
         # A bare list says nothing about order, and equals a set or a tuple of the same elements only as algebra sees it.
         if left.kind != right.kind and "set" not in (left.kind, right.kind):
             return None
-        ordered = options.ordered
+        ordered = options.ordered or _all_named(left.items) != _all_named(right.items)  # x = 1, y = 2 is 1, 2 in order
     elif left.kind != right.kind:
         return None if {left.kind, right.kind} == {"set", "tuple"} else False
     else:
@@ -216,6 +220,11 @@ def _structured(a: str, b: str, options: Options, depth: int) -> bool | None:
         else:
             return False
     return None if unknown else True
+
+
+def _all_named(items: tuple[str, ...]) -> bool:
+    names = [match[1] for match in map(_NAMED.match, items) if match is not None]
+    return len(names) == len(items) == len({name[0] for name in names})  # x_1, x_2 are in no order
 
 
 def _atomic(text: str) -> bool:

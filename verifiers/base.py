@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracemill.schemas.enums import Level, Outcome
-from tracemill.schemas.ids import digest
+from tracemill.schemas.ids import digest, text_hash
 
 #: Longest ``evidence`` kept with a verdict, in bytes of JSON.
 EVIDENCE_BYTES = 8192
@@ -36,7 +36,8 @@ class Candidate:
     @property
     def inputs_hash(self) -> str:
         """Identifies all that the verdict depends on besides the verifier."""
-        return digest("i", self.response, self.gold, dict(self.spec), self.prompt, self.choices, self.finish_reason)[2:]
+        said = text_hash(self.response)  # a long text as JSON would cost more than its check
+        return digest("i", said, self.gold, dict(self.spec), self.prompt, self.choices, self.finish_reason)[2:]
 
 
 @dataclass(frozen=True, slots=True)

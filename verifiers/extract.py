@@ -247,6 +247,8 @@ def _clause(text: str) -> str:
     for opening, closing in (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)")):
         if text.startswith(opening):
             inner, found, _ = text[len(opening) :].partition(closing)
+            if opening == "\\(" and "\n" in inner:
+                return ""  # inline mathematics ends on its line
             return inner.strip() if found else ""
     end = _SENTENCE_END.search(text)
     clause = (text[: end.start()] if end else text).strip()

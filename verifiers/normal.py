@@ -78,7 +78,10 @@ _ASSIGN: Final = re.compile(
     r"^(?:(?:[a-zA-Z](?:_\{?\w{1,3}\}?)?|(?:[A-Za-z]+ )*[A-Za-z]{4,}(?: [A-Za-z]+)*)\s*)?=\s*(?=[^=])", re.ASCII
 )
 _WORDS: Final = re.compile(r"[A-Za-z][A-Za-z'\-]+(?:[ /][A-Za-z'\-]+)*\.?$")
-_SCALE: Final = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_SCALE: Final = {
+    "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12,
+    "dozen": 12, "lakh": 10**5, "crore": 10**7, "bn": 10**9,
+}  # fmt: skip
 _PERCENT: Final = frozenset({"%", r"\%", "percent", "percentage", "pct", "per cent", "percents"})
 #: Words that stand behind a number and change what it says; with one of them the text is not a number.
 _NOT_NOUNS_TEXT: Final = """
@@ -87,6 +90,7 @@ _NOT_NOUNS_TEXT: Final = """
     nearly almost between under above below but except maybe perhaps either per remainder base degrees degree radians
     radian half halves third thirds quarter quarters fourth fourths fifth fifths tenth tenths hundredth hundredths
     thousandth thousandths point negative equals equal sum product
+    twice doubled tripled basis mil score bce bc
 """
 _NOT_NOUNS: Final = frozenset(_NOT_NOUNS_TEXT.split())
 
@@ -97,6 +101,8 @@ def _units() -> dict[str, tuple[str, Fraction]]:
         ("m", "m meter meters metre metres", Fraction(1)),
         ("m", "cm centimeter centimeters centimetre centimetres", Fraction(1, 100)),
         ("m", "mm millimeter millimeters millimetre millimetres", Fraction(1, 1000)),
+        ("m", "nm nanometer nanometers nanometre nanometres", Fraction(1, 10**9)),
+        ("m", "micrometer micrometers micrometre micrometres", Fraction(1, 10**6)),
         ("m", "km kilometer kilometers kilometre kilometres", Fraction(1000)),
         ("in", "in inch inches", Fraction(1)),
         ("in", "ft foot feet", Fraction(12)),
@@ -104,6 +110,7 @@ def _units() -> dict[str, tuple[str, Fraction]]:
         ("in", "mi mile miles", Fraction(63360)),
         ("g", "g gram grams", Fraction(1)),
         ("g", "mg milligram milligrams", Fraction(1, 1000)),
+        ("g", "Mg", Fraction(10**6)),
         ("g", "kg kilogram kilograms", Fraction(1000)),
         ("oz", "oz ounce ounces", Fraction(1)),
         ("oz", "lb lbs pound pounds", Fraction(16)),
@@ -112,10 +119,50 @@ def _units() -> dict[str, tuple[str, Fraction]]:
         ("s", "h hr hrs hour hours", Fraction(3600)),
         ("s", "day days", Fraction(86400)),
         ("s", "week weeks", Fraction(604800)),
+        ("s", "fortnight fortnights", Fraction(1209600)),
+        ("s", "ms millisecond milliseconds", Fraction(1, 1000)),
         ("month", "month months", Fraction(1)),
         ("month", "year years", Fraction(12)),
-        ("l", "l liter liters litre litres", Fraction(1)),
+        ("month", "decade decades", Fraction(120)),
+        ("month", "century centuries", Fraction(1200)),
+        ("l", "l L liter liters litre litres", Fraction(1)),
         ("l", "ml milliliter milliliters millilitre millilitres", Fraction(1, 1000)),
+        ("gal", "gal gallon gallons", Fraction(1)),
+        ("gal", "quart quarts", Fraction(1, 4)),
+        ("gal", "pint pints", Fraction(1, 8)),
+        ("gal", "cup cups", Fraction(1, 16)),
+        ("ton", "ton tons", Fraction(1)),
+        ("t", "tonne tonnes", Fraction(1)),
+        ("ac", "acre acres", Fraction(1)),
+        ("ha", "hectare hectares", Fraction(1)),
+        ("mph", "mph", Fraction(1)),
+        ("km/h", "km/h kph kmh", Fraction(1)),
+        ("m/s", "m/s", Fraction(1)),
+        ("J", "J joule joules", Fraction(1)),
+        ("J", "kJ kilojoule kilojoules", Fraction(1000)),
+        ("cal", "cal calorie calories", Fraction(1)),
+        ("cal", "kcal kilocalorie kilocalories", Fraction(1000)),
+        ("W", "W watt watts", Fraction(1)),
+        ("W", "mW milliwatt milliwatts", Fraction(1, 1000)),
+        ("W", "kW kilowatt kilowatts", Fraction(1000)),
+        ("W", "MW megawatt megawatts", Fraction(10**6)),
+        ("V", "V volt volts", Fraction(1)),
+        ("V", "mV millivolt millivolts", Fraction(1, 1000)),
+        ("V", "kV kilovolt kilovolts", Fraction(1000)),
+        ("Pa", "Pa pascal pascals", Fraction(1)),
+        ("Pa", "kPa kilopascal kilopascals", Fraction(1000)),
+        ("N", "newton newtons", Fraction(1)),
+        ("mol", "mol mole moles", Fraction(1)),
+        ("mol", "mmol millimole millimoles", Fraction(1, 1000)),
+        ("B", "byte bytes", Fraction(1)),
+        ("B", "kB KB kilobyte kilobytes", Fraction(1000)),
+        ("B", "MB megabyte megabytes", Fraction(10**6)),
+        ("B", "GB gigabyte gigabytes", Fraction(10**9)),
+        ("pence", "pence penny pennies", Fraction(1)),
+        ("$", "nickel nickels", Fraction(1, 20)),
+        ("$", "dime dimes", Fraction(1, 10)),
+        ("₹", "rupee rupees", Fraction(1)),
+        ("₹", "paise paisa", Fraction(1, 100)),
         ("$", "$ dollar dollars usd", Fraction(1)),
         ("$", "cent cents", Fraction(1, 100)),
         ("£", "£", Fraction(1)),
@@ -132,6 +179,9 @@ def _units() -> dict[str, tuple[str, Fraction]]:
 
 
 _UNITS: Final = _units()
+_AREA: Final = re.compile(r"(square|sq\.?|cubic|cu\.?) ([a-zA-Z]+)$", re.IGNORECASE)
+#: Letters behind an amount of money.
+_SHORT: Final = {"k": 1000, "K": 1000, "M": 10**6, "B": 10**9, "T": 10**12}
 _POWER: Final = re.compile(r"\s*(?:\^\s*\{?([23])\}?)$")
 
 
@@ -231,6 +281,14 @@ def _integer(text: str) -> int:
     return int(text.replace("{,}", "").replace(",", "").replace(" ", "") or "0")
 
 
+def _unit(name: str) -> tuple[str, Fraction] | None:
+    """The unit of that name. Capitals are ignored where they do not change it: 5 M is no metre, 5 Mg no milligram."""
+    found = _UNITS.get(name)
+    if found is None and not (len(name) < 3 and name[:1] in ("M", "S", "G", "H")):
+        found = _UNITS.get(name.lower())
+    return found
+
+
 def _with_suffix(value: Fraction, money: str, suffix: str, digits: int | None, ulp: Fraction) -> Number | None:
     unit = _UNITS.get(money) if money else None
     words = suffix.strip().rstrip(".")
@@ -243,9 +301,17 @@ def _with_suffix(value: Fraction, money: str, suffix: str, digits: int | None, u
         scale = _SCALE[first.lower()]
         return _with_suffix(value * scale, money, rest, digits, ulp * scale)
     power = _POWER.search(words)
-    known = _UNITS.get(words) or _UNITS.get(words.lower())
+    if unit is not None and words in _SHORT:
+        return Number(value * _SHORT[words], unit=unit, digits=digits, ulp=ulp * _SHORT[words])
+    known = _unit(words)
+    measure = _AREA.match(words)
+    if measure is not None:
+        base, power_ = _unit(measure[2]), 2 if measure[1].lower().startswith("sq") else 3
+        if base is None:
+            return None
+        known = (f"{base[0]}^{power_}", base[1] ** power_)
     if known is None and power is not None:
-        base = _UNITS.get(words[: power.start()].lower())
+        base = _unit(words[: power.start()])
         if base is not None:
             known = (f"{base[0]}^{power[1]}", base[1] ** int(power[1]))
     if known is not None:

@@ -70,6 +70,10 @@ class _Died(Exception):
         self.place, self.stuck, self.status = place, stuck, status
 
 
+class _Abandoned(Exception):
+    """Nobody waits for the job any more."""
+
+
 def _spawn(arguments: Sequence[str], fds: tuple[int, int], errors: IO[bytes]) -> subprocess.Popen[bytes]:
     """A fresh interpreter in a session of its own, with our import path."""
     return subprocess.Popen(
@@ -133,7 +137,7 @@ class _Worker:
         try:
             self._writer.write(HEADER.pack(len(body)) + body)
             while True:
-                message = await self._within(limit)
+                message = await self._within(limit, job)
                 fresh = 0
                 for answer in message["answers"]:
                     job.answers[answer[0]] = answer
@@ -149,14 +153,16 @@ class _Worker:
         except TimeoutError as error:
             raise self._died(stuck=True) from error
 
-    async def _within(self, limit: float) -> dict[str, Any]:
-        """The next message; TimeoutError when one candidate takes longer than ``limit`` seconds."""
+    async def _within(self, limit: float, job: _Job) -> dict[str, Any]:
+        """The next message; TimeoutError when one candidate takes longer than ``limit`` seconds, _Abandoned when the job is."""
         waiting = asyncio.ensure_future(self._receive())
         try:
             while True:
                 await asyncio.wait({waiting}, timeout=min(0.25, limit / 4))
                 if waiting.done():
                     return await waiting
+                if job.done.done():
+                    raise _Abandoned
                 _, place, started = PLACE.unpack_from(self._page, 0)
                 if place >= 0 and time.monotonic() - started > limit:
                     raise TimeoutError
@@ -291,6 +297,9 @@ class VerifierPool:
                         owed.append([place])
                 if rest:
                     owed.insert(0, rest)
+            except _Abandoned:
+                worker.kill()
+                return None
             except asyncio.CancelledError:
                 worker.kill()
                 raise

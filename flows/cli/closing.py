@@ -13,6 +13,7 @@ from tracemill.tasks.reporting.grid import Grid
 from tracemill.tasks.reporting.summary import summary_of
 
 if TYPE_CHECKING:
+    from tracemill.tasks.reporting.summary import Summary
     from tracemill.tasks.store import RunStore
 
 
@@ -37,10 +38,8 @@ def print_closing(run: RunStore, shown: int = 0) -> None:
         print()
     for example in picked:
         print(example_text(example) + "\n")
-    if summary.disagreements:
-        print(
-            f"Disagreements between verdicts, labels and majorities: {summary.disagreements:,} (FROM disagreements)\n"
-        )
+    for line in remarks(summary):
+        print(line + "\n")
     named = shlex.quote(place)
     print(
         "Next:\n"
@@ -50,6 +49,25 @@ def print_closing(run: RunStore, shown: int = 0) -> None:
         f"  tracemill report {named}\n"
         f"  tracemill publish {named} --repo ORG/NAME --dry-run out"
     )
+
+
+def remarks(summary: Summary) -> list[str]:
+    """What the numbers alone would not tell: who disagrees, and why views may be empty."""
+    kinds = {
+        "verifiers": "verdicts that two verifiers, or one and a label, differ on",
+        "majority": "majority answers that are not the gold one",
+    }
+    lines = [
+        f"{summary.disagreements[kind]:,} {what} (FROM disagreements WHERE kind = '{kind}')"
+        for kind, what in kinds.items()
+        if summary.disagreements.get(kind)
+    ]
+    if any(count.reason == "test_split" and count.stage.startswith("view:") for count in summary.funnel):
+        lines.append(
+            "Some of these problems are a benchmark's test split, which no view takes; "
+            "--set views.include_test=true lets them in"
+        )
+    return lines
 
 
 def view_rows(run: RunStore) -> list[tuple[Any, ...]]:

@@ -39,10 +39,15 @@ def checks() -> Iterator[tuple[str, bool | None, str]]:
     yield "engine openai", True, f"needs engine.base_url; OPENAI_API_KEY is {key}"
     yield "engine replay", True, "in process"
     yield "engine simulated", True, "in process"
-    yield "gpu", shutil.which("nvidia-smi") is not None, "nvidia-smi on the PATH" if shutil.which("nvidia-smi") else ""
+    yield (
+        "gpu",
+        shutil.which("nvidia-smi") is not None,
+        "nvidia-smi on the PATH" if shutil.which("nvidia-smi") else "only vLLM needs one",
+    )
     yield "prefect", *_module("prefect", "pip install prefect")
     yield "verifier answer", *_module("math_verify", "pip install 'math-verify[antlr4_13_2]'")
     yield "verifier puzzle", *_module("reasoning_gym", "pip install reasoning-gym")
+    yield "verifier pool", True, "worker processes, one a core unless the recipe sets verifier_workers"
     yield "sandbox", None, "n/a: no verifier here runs a candidate's code"
     yield "hub token", _hub_token(), "needed by publish alone"
 

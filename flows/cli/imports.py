@@ -27,6 +27,9 @@ def import_(
     ] = None,
     model: Annotated[str | None, typer.Option(help="The model, where the files do not name it.")] = None,
     verifier: Annotated[str | None, typer.Option(help="The verifier of problems that come with the traces.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the recipe; repeatable.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name.  [default: the first file's]")] = None,
     out: Annotated[
         str | None, typer.Option(help="The run's folder.  [default: $TRACEMILL_RUNS or ./data/runs, / NAME]")
@@ -40,12 +43,12 @@ def import_(
     Examples:
       tracemill import chats.jsonl --map openai --model my-model
       tracemill import outputs.jsonl.gz --map columns --problems gsm8k=test.jsonl.gz
-      tracemill import dump.parquet --map reasoning --columns gold=answer
+      tracemill import dump.parquet --map reasoning --columns gold=answer --set views.include_test=true
     """
     import asyncio
 
     from tracemill.flows.cli.places import new_run
-    from tracemill.flows.recipes import validated
+    from tracemill.flows.recipes import overridden
     from tracemill.schemas.recipe import ImportRecipe
 
     missing = [path for path in files if "://" not in path and not os.path.exists(path)]
@@ -60,7 +63,7 @@ def import_(
         "model": model,
         "verifier": verifier,
     }
-    recipe = validated(ImportRecipe, document, where="tracemill import")
+    recipe = overridden(ImportRecipe, document, set_ or [], where="tracemill import")
     from tracemill.flows.cli.closing import print_closing
     from tracemill.flows.cli.signals import terminate_as_interrupt
     from tracemill.flows.pipeline import import_traces

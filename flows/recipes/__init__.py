@@ -4,6 +4,6 @@ What must stay true: a key is never silently ignored, a duplicate key never sile
 that is wrong with what is allowed there; the value of an unknown key is never repeated, for it may be a secret.
 """
 
-from tracemill.flows.recipes.load import load_recipe, shipped, validated
+from tracemill.flows.recipes.load import load_recipe, overridden, shipped, validated
 
-__all__ = ["load_recipe", "shipped", "validated"]
+__all__ = ["load_recipe", "overridden", "shipped", "validated"]

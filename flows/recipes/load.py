@@ -33,9 +33,14 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     cannot be read.
     """
     document, where = _read(name_or_path)
+    return overridden(Recipe, document, overrides, where=where)
+
+
+def overridden(model: type[M], document: dict[str, Any], overrides: Sequence[str], *, where: str) -> M:
+    """``document``, changed in place by ``overrides``, as a ``model``; raises as ``load_recipe``."""
     for override in overrides:
         _override(document, override)
-    return validated(Recipe, document, where=where)
+    return validated(model, document, where=where)
 
 
 def validated(model: type[M], document: Mapping[str, Any], *, where: str) -> M:

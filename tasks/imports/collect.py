@@ -23,6 +23,7 @@ from tracemill.tasks.sources import Loaded
 from tracemill.tasks.sources.clusters import cluster
 from tracemill.tasks.sources.columns import lookup, split_of
 from tracemill.tasks.sources.registry import NEEDS_GOLD, same_gold
+from tracemill.verifiers.extract import extract
 
 #: Reward of a rollout from which on the trainer's scorer is taken to have called it right.
 REWARDED: Final = 0.5
@@ -92,6 +93,7 @@ class Collector:
             "text": attempt.text,
             "messages": attempt.messages,
             "reasoning": split_reasoning(attempt.text)[0],
+            "answer": None if attempt.kind in self._apart else self._answer(attempt, problem_id),
             "steps": [{"start": start, "end": end} for start, end in spans],
             "segmenter": segmenter,
             "finish_reason": attempt.finish_reason,
@@ -189,6 +191,9 @@ class Collector:
             self._conflicts.add(problem_id)
             detail = f"{attempt.row.name}: gold {gold!r}, but {held!r} was there before"
             self.drops.append(Drop(problem_id, "load", "gold_conflict", detail))
+
+    def _answer(self, attempt: Recorded, problem_id: str) -> str | None:
+        return extract(attempt.text, attempt.finish_reason, choices=self.problems[problem_id].choices).answer
 
     def _without_gold(self, problem_id: str) -> bool:
         problem = self.problems[problem_id]

@@ -19,6 +19,9 @@ Message = dict[str, str]
 #: The stage that a trace row is dropped in.
 STAGE: Final = "import"
 
+#: How a column is named: on the command line, and in a recipe.
+FLAG: Final = "--columns (in a recipe: map)"
+
 #: Keys of a recipe's ``map`` that are not columns: label columns (comma-separated), and kinds whose answer needs execution.
 OPTIONS: Final = ("labels", "skip_kinds")
 
@@ -123,7 +126,7 @@ def attempts(
     head = list(islice(rows, HEAD))
     first = [row for row in head if isinstance(row, Row)]
     mapping = {ours: theirs for ours, theirs in recipe.map.items() if ours not in OPTIONS}
-    columns = bind(first, mapping, names, required=required, flag="--map") if first else Columns({})
+    columns = bind(first, mapping, names, required=required, flag=FLAG) if first else Columns({})
     if first:
         _check_options(first, recipe, columns)
     for row in chain(head, rows):
@@ -144,9 +147,9 @@ def option(recipe: ImportRecipe, name: str) -> tuple[str, ...]:
 def _check_options(head: Sequence[Row], recipe: ImportRecipe, columns: Columns) -> None:
     for name in option(recipe, "labels"):
         if not any(lookup(row.values, name)[0] for row in head):
-            raise missing(head[0], name, "labels", "--map")
+            raise missing(head[0], name, "labels", FLAG)
     if option(recipe, "skip_kinds") and "kind" not in columns:
-        raise missing(head[0], "kind", "kind", "--map")
+        raise missing(head[0], "kind", "kind", FLAG)
 
 
 def fields(row: Row, columns: Columns, labels: Sequence[str] = LABELS) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tracemill.tasks.imports.nemo import nemo
 from tracemill.tasks.imports.openai import openai
 from tracemill.tasks.imports.openr1 import openr1
 from tracemill.tasks.imports.reasoning import reasoning
-from tracemill.tasks.imports.recorded import STAGE, Format
+from tracemill.tasks.imports.recorded import FLAG, STAGE, Format
 from tracemill.tasks.imports.rollouts import rollouts
 from tracemill.tasks.imports.sharegpt import sharegpt
 from tracemill.tasks.sources import load_problems
@@ -118,7 +118,7 @@ def _nothing(recipe: ImportRecipe, drops: Sequence[Drop], rows_in: int) -> DataE
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(d.reason for d in dropped).items())
     mend = f"first: {dropped[0].detail}" if dropped else "check the files"
     if dropped and dropped[0].reason in ("empty_prompt", "unknown_problem"):
-        mend += "; set --map prompt=COLUMN, or name the problems' source and --map problem_id=COLUMN"
+        mend += f"; set {FLAG} prompt=COLUMN, or name the problems' source and {FLAG} problem_id=COLUMN"
     return DataError(
         f"none of {rows_in} rows is a trace ({reasons or 'no rows'})",
         where=dropped[0].subject_id if dropped else recipe.files[0],

@@ -121,10 +121,19 @@ CREATE VIEW blind_baseline AS
 WITH golds AS (
     SELECT run, source, domain, answer_class(gold) AS class, min(gold) AS gold, count(*) AS hits
     FROM problems WHERE gold IS NOT NULL GROUP BY run, source, domain, class
+), placed AS (
+    SELECT *, count(*) FILTER (hits = most) OVER family AS leaders,
+        count(*) FILTER (hits = most - 1) OVER family AS runners
+    FROM (SELECT *, max(hits) OVER (PARTITION BY run, source, domain) AS most FROM golds)
+    WINDOW family AS (PARTITION BY run, source, domain)
 )
 SELECT run, source, domain, sum(hits)::BIGINT AS problems, arg_min(gold, row(-hits, class)) AS answer,
-    max(hits) AS hits, max(hits)::DOUBLE / sum(hits)::DOUBLE AS share
-FROM golds GROUP BY run, source, domain;
+    max(hits) AS hits,
+    -- Leave one out: each problem is given the most frequent answer of the others, ties shared. That is its own answer only
+    -- where its class leads alone, and one problem fewer it may have to share the lead with the runners-up.
+    sum(CASE WHEN hits < most OR leaders > 1 OR hits = 1 THEN 0 ELSE hits / (1.0 + runners) END)::DOUBLE
+        / sum(hits)::DOUBLE AS share
+FROM placed GROUP BY run, source, domain;
 
 CREATE VIEW disagreements AS
 WITH pairs AS (
@@ -156,7 +165,7 @@ WITH stages AS (
 )
 SELECT s.run, s.stage, s.rows_in, s.rows_out, r.reason, coalesce(r.dropped, 0) AS dropped
 FROM stages s LEFT JOIN reasons r ON r.run = s.run AND r.stage = s.stage
-ORDER BY s.run, s.place, r.dropped DESC, r.reason;
+ORDER BY s.run, s.place, s.stage, r.dropped DESC, r.reason;
 
 CREATE VIEW cost AS
 SELECT q.run, q.stage, t.policy_id, p.model, count(*) AS requests, sum(q.prompt_tokens)::BIGINT AS prompt_tokens,

@@ -93,7 +93,7 @@ def _disagreements(connection: duckdb.DuckDBPyConnection, summary: Summary) -> I
         tuple(_short(cell) if isinstance(cell, str) else cell for cell in row)
         for row in connection.execute(_EACH).fetchall()
     ]
-    more = summary.disagreements - len(rows)
+    more = sum(summary.disagreements.values()) - len(rows)
     yield Grid(
         "Each disagreement",
         ("kind", "id", "model", "first", "says", "second", "says", "answer", "gold"),

@@ -79,7 +79,7 @@ class Summary:
     labels: tuple[LabelRow, ...]
     funnel: tuple[StageCount, ...]
     costs: tuple[CostRow, ...]
-    disagreements: int
+    disagreements: Mapping[str, int]  # by kind, see docs/sql.md
 
     def grids(self) -> list[Grid]:
         """The tables to show, in order; empty ones are left out."""
@@ -146,7 +146,7 @@ def summary_of(connection: duckdb.DuckDBPyConnection, run: RunStore) -> Summary:
     ).fetchall()
     status = connection.execute("SELECT status FROM runs ORDER BY invocation DESC LIMIT 1").fetchone()
     connection.execute("CREATE OR REPLACE TEMP TABLE _disagreements AS FROM disagreements")
-    row = connection.execute("SELECT count(*) FROM _disagreements").fetchone()
+    differ = connection.execute("SELECT kind, count(*) FROM _disagreements GROUP BY kind").fetchall()
     return Summary(
         run.name,
         run.path,
@@ -157,7 +157,7 @@ def summary_of(connection: duckdb.DuckDBPyConnection, run: RunStore) -> Summary:
         ),
         tuple(funnel_rows(connection, run.name)),
         tuple(CostRow(*cost) for cost in costs),
-        row[0] if row else 0,
+        dict(differ),
     )
 
 
@@ -224,7 +224,7 @@ def _pass_grid(rows: tuple[PassRow, ...]) -> Grid:
         "Pass rates",
         (*headers, *(f"pass@{k}" for k in ks), "maj@n", "blind", "tokens", *shown),
         tuple(body),
-        "blind: the share of problems whose answer is the domain's most frequent one, found without reading a question.",
+        "blind: what always giving the most frequent answer of the domain's other problems scores, without reading a question.",
     )
 
 

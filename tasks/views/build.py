@@ -28,7 +28,7 @@ from tracemill.tasks.views.write import Generation, built
 STAGE: Final = "views"
 
 #: Of the rules in this package; a build by other rules is another build.
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 def build_views(run: RunStore, spec: ViewsSpec, listener: Listener | None = None) -> list[Funnel]:
@@ -99,11 +99,12 @@ def _write(
 ) -> tuple[pa.Table, list[Funnel]]:
     wanted = [view for view in TRACE_VIEWS if view in spec.names]
     with connect([run]) as connection:
-        selection = select(run, connection, spec, wanted)
-        made = rows.Rows(run, selection.facts)
+        prompts = rows.Prompts(run)
+        selection = select(run, connection, spec, wanted, prompts.incomplete)
+        made = rows.Rows(prompts, selection.facts)
         drops, funnels = [selection.drops], list(selection.funnels)
         if rl.VIEW in spec.names:
-            table, dropped, funnel = rl.rl_rows(connection, spec, made.prompts)
+            table, dropped, funnel = rl.rl_rows(connection, spec, prompts)
             drops.append(dropped)
             funnels.append(funnel)
             no_reason = pa.nulls(table.num_rows, pa.string())

@@ -30,10 +30,11 @@ COMPARED: Final = 16
 _REACH: Final = 64
 
 #: A left side read backwards, so that a match begins at the equals sign and what is no equation is seen at once.
-_TFEL: Final = re.compile(r"[\d.,]*[\d.](?:(?:[-+*/^×÷·]|semit|todc|vid)+[\d.,]*[\d.])+")
-_RIGHT: Final = re.compile(r"\$?-?[\d.][\d.,]*")
+#: White space and mark-up may stand around an operator; between two numbers they keep them apart.
+_GAP: Final = r"[\s$%()\\{}]*"
+_TFEL: Final = re.compile(rf"{_GAP}[\d.,]*[\d.](?:{_GAP}(?:(?:[-+*/^×÷·]|semit|todc|vid){_GAP})+[\d.,]*[\d.])+")
+_RIGHT: Final = re.compile(rf"{_GAP}(-?){_GAP}([\d.][\d.,]*)")
 _NOISE: Final = str.maketrans("", "", " \t\r\n$%()\\{}")
-_SPACE: Final = re.compile(r"\s+")
 
 DUPLICATE: Final = "duplicate_reasoning"
 OVER_CAP: Final = "over_cap"
@@ -67,20 +68,19 @@ class Refused:
 
 def equations(text: str) -> list[str]:
     """The arithmetic in ``text``, in order and without spaces: ``["3+4=7", "7*2=14"]``."""
-    parts = text.split("=")
     found = []
-    for left, right in pairwise(parts):
-        head = _TFEL.match(left[-_REACH:].translate(_NOISE)[::-1])
-        tail = _RIGHT.match(right[:_REACH].translate(_NOISE))
+    for left, right in pairwise(text.split("=")):
+        tail = _RIGHT.match(right[:_REACH])
+        head = _TFEL.match(left[: -_REACH - 1 : -1]) if tail else None
         if head and tail:
-            found.append(f"{head[0][::-1]}={tail[0].rstrip('.,')}")
+            found.append(f"{head[0].translate(_NOISE)[::-1]}={tail[1]}{tail[2].rstrip('.,')}")
     return found
 
 
 def reasoning_key(text: str) -> str:
     """Equal for two texts that reason alike: the same ordered equations, or where there are none, the same words."""
     found = equations(text)
-    said = "\n".join(found) if found else _SPACE.sub(" ", text).strip().lower()
+    said = "\n".join(found) if found else " ".join(text.split()).lower()
     return hashlib.sha256(f"{bool(found)}{said}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 

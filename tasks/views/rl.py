@@ -51,7 +51,8 @@ WITH rates AS (
 ), reference AS (
     SELECT problem_id, arg_min(struct_pack(policy_id, n, c), row(-n, policy_id)) AS best FROM rates GROUP BY problem_id
 ), asked AS (
-    SELECT problem_id, policy_id, min(template_id) AS template_id FROM traces GROUP BY ALL
+    SELECT problem_id, policy_id, min(template_id) AS template_id FROM traces
+    WHERE NOT list_contains($incomplete, template_id) GROUP BY ALL
 )
 SELECT p.problem_id, p.prompt AS problem, p.gold, p.verifier, p.spec, r.best.c::DOUBLE / r.best.n::DOUBLE AS pass_rate,
     r.best.n AS n, r.best.c AS c, r.best.policy_id AS policy_id, m.model, a.template_id,
@@ -69,7 +70,7 @@ def rl_rows(
     connection: duckdb.DuckDBPyConnection, spec: ViewsSpec, prompts: Prompts
 ) -> tuple[pa.Table, pa.Table, Funnel]:
     """(rows of ``SCHEMA``, rows of ``drops``, the funnel over problems). Needs the table ``assigned``."""
-    found = arrow(connection, _PROBLEMS).combine_chunks()
+    found = arrow(connection, _PROBLEMS, {"incomplete": list(prompts.incomplete)}).combine_chunks()
     drops, kept, asked = DropRows(), [], []
     low, high = spec.pass_rate
     columns = ("problem_id", "gold", "verifier", "pass_rate", "split", "own_split", "template_id")

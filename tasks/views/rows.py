@@ -13,6 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracemill.schemas.errors import UsageError
 from tracemill.schemas.records import Problem
 from tracemill.schemas.tables import MESSAGE
 from tracemill.tasks.store import RunStore
@@ -80,7 +81,10 @@ TRACE_COLUMNS: Final = [*_FROM_TRACE, "text", "messages"]
 
 
 class Prompts:
-    """Rendered prompts, each made once: (messages before the trace, what the assistant's turn begins with)."""
+    """Rendered prompts, each made once: (messages before the trace, what the assistant's turn begins with).
+
+    ``incomplete``: ids of the templates that need variables of a strategy, so that no prompt can be made of them here.
+    """
 
     def __init__(self, run: RunStore) -> None:
         templates = run.read("templates")
@@ -92,6 +96,9 @@ class Prompts:
                 templates["template_id"].to_pylist(), templates["template"].to_pylist(), strict=True
             )
         }
+        self.incomplete = frozenset(
+            identity for identity, template in self._templates.items() if not _complete(template)
+        )
         self._made: dict[tuple[str | None, str], tuple[list[dict[str, str]], str]] = {}
 
     def before(self, template_id: str | None, problem_id: str) -> tuple[list[dict[str, str]], str]:
@@ -126,8 +133,8 @@ class Prompts:
 class Rows:
     """Turns batches of traces into rows of ``SCHEMA``. ``facts`` has a row a trace (see ``select``)."""
 
-    def __init__(self, run: RunStore, facts: pa.Table) -> None:
-        self.prompts = Prompts(run)
+    def __init__(self, prompts: Prompts, facts: pa.Table) -> None:
+        self.prompts = prompts
         self._facts = facts
         self.place = {trace: row for row, trace in enumerate(facts["trace_id"].to_pylist())}
 
@@ -173,6 +180,14 @@ def in_view(rows: pa.Table, reasons: pa.Array) -> dict[str, pa.Table]:
     kept = rows.filter(pc.is_null(reasons))
     names = kept["split"].unique().to_pylist()
     return {name: kept.filter(pc.equal(kept["split"], name)) if len(names) > 1 else kept for name in sorted(names)}
+
+
+def _complete(template: Template) -> bool:
+    try:
+        render(template, Problem("", "", ""))
+    except UsageError:
+        return False
+    return True
 
 
 def _template(document: str) -> Template:

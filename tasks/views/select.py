@@ -45,6 +45,7 @@ WITH apart AS (
         CASE
             WHEN x.subject_id IS NOT NULL THEN 'superseded'
             WHEN s.split = 'test' AND NOT $include_test THEN CASE p.split WHEN 'test' THEN 'test_split' ELSE 'near_test_split' END
+            WHEN t.messages IS NULL AND list_contains($incomplete, t.template_id) THEN 'prompt_needs_variables'
         END AS general,
         CASE
             WHEN t.error IS NOT NULL OR t.finish_reason IN ('error', 'abort') THEN 'error'
@@ -107,10 +108,21 @@ class DropRows:
         return pa.table([pa.array(c, pa.string()) for c in columns], ["subject_id", "stage", "reason", "detail"])
 
 
-def select(run: RunStore, connection: duckdb.DuckDBPyConnection, spec: ViewsSpec, views: Iterable[str]) -> Selection:
-    """Decide every trace of ``run`` for each of ``views`` (those of ``TRACE_VIEWS``)."""
+def select(
+    run: RunStore,
+    connection: duckdb.DuckDBPyConnection,
+    spec: ViewsSpec,
+    views: Iterable[str],
+    incomplete: Iterable[str] = (),
+) -> Selection:
+    """Decide every trace of ``run`` for each of ``views`` (those of ``TRACE_VIEWS``).
+
+    ``incomplete``: ids of the templates of which no prompt can be made.
+    """
     register_splits(connection, spec)
-    connection.execute(_DECISIONS, {"include_test": spec.include_test, "empty": ids.text_hash("")})
+    connection.execute(
+        _DECISIONS, {"include_test": spec.include_test, "empty": ids.text_hash(""), "incomplete": list(incomplete)}
+    )
     facts = arrow(connection, "SELECT * FROM decided").combine_chunks()
     traces = facts["trace_id"].to_pylist()
     place = {trace: index for index, trace in enumerate(traces)}
@@ -143,9 +155,11 @@ def register_splits(connection: duckdb.DuckDBPyConnection, spec: ViewsSpec) -> N
     connection.unregister("_splits")
 
 
-def arrow(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+def arrow(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object] | None = None
+) -> pa.Table:
     """The rows of ``query`` as an Arrow table."""
-    table: pa.Table = connection.sql(query).to_arrow_table()
+    table: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
     return table
 
 

@@ -3,6 +3,8 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tracemill.schemas.enums import Outcome
 from tracemill.schemas.errors import UsageError
@@ -18,7 +20,6 @@ CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "answers.json
 POLICY = {
     ("10, 4, -2", "4, 10, -2"): "ordered",
     ("0.1, 4, 2", "4, .1, 2"): "ordered",
-    ("$9$", "Answer \\( \n 9 \n \\)"): "a formula may span lines",
 }
 
 
@@ -228,3 +229,74 @@ def test_no_labelled_pair_that_differs_is_accepted_except_by_policy():
     assert false <= POLICY.keys()
     found = sum(a for r, a in zip(rows, accepted, strict=True) if r["equal"])
     assert found >= 0.83 * sum(r["equal"] for r in rows)
+
+
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [
+        ("x = 1", "y = 1"),
+        ("x=1, y=2", "x=2, y=1"),
+        ("x=1, y=2", "2, 1"),
+        ("$5", "$5M"),
+        ("5 mg", "5 Mg"),
+        ("5 mW", "5 MW"),
+        ("5 watts", "5 kilowatts"),
+        ("5 mph", "5 km/h"),
+        ("5 acres", "5 hectares"),
+        ("5 gallons", "5 quarts"),
+        ("5 feet", "5 square feet"),
+        ("5 square feet", "5 cubic feet"),
+        ("5 nickels", "5 dimes"),
+        ("5 crore", "5"),
+    ],
+)
+def test_another_name_unit_or_scale_is_another_answer(gold, said):
+    assert compare(gold, said, Options()).outcome is not Outcome.CORRECT
+    assert compare(said, gold, Options()).outcome is not Outcome.CORRECT
+
+
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [
+        ("$5 million", "$5M"),
+        ("2000 watts", "2 kW"),
+        ("144 square inches", "1 square foot"),
+        ("1, 2", "x_1 = 2, x_2 = 1"),
+        ("1, 2", "x = 1, y = 2"),
+        ("5", "x = 5"),
+    ],
+)
+def test_the_same_value_under_another_name_unit_or_scale(gold, said):
+    assert compare(gold, said, Options(symbolic=False)).outcome is Outcome.CORRECT
+
+
+WHOLE = st.integers(-10_000, 10_000)
+PLAIN = Options(symbolic=False)
+
+
+@given(WHOLE, WHOLE, st.sampled_from(["()", "[]", "(]", "[)"]), st.sampled_from(["()", "[]", "(]", "[)"]))
+def test_an_interval_is_its_bounds_and_its_brackets(low, high, one, other):
+    gold, same = f"{one[0]}{low}, {high}{one[1]}", rf"\left{one[0]} {low},{high} \right{one[1]}"
+    assert compare(gold, same, PLAIN).outcome is Outcome.CORRECT
+    assert compare(gold, f"{one[0]}{low}, {high + 1}{one[1]}", PLAIN).outcome is Outcome.INCORRECT
+    if one != other:
+        assert compare(gold, f"{other[0]}{low}, {high}{other[1]}", PLAIN).outcome is not Outcome.CORRECT
+
+
+@given(st.integers(1, 10**12), st.integers(0, 12), st.integers(-30, 30), st.integers(1, 5))
+def test_a_changed_sign_digit_or_exponent_never_compares_equal(value, digit, exponent, other):
+    changed = str(value ^ 1) if digit % 2 else str(value) + str(digit % 10 or 1)
+    assert compare(str(value), f"-{value}", PLAIN).outcome is Outcome.INCORRECT
+    assert compare(str(value), changed, PLAIN).outcome is Outcome.INCORRECT
+    power = rf"{value} \times 10^{{{exponent}}}"
+    assert compare(power, rf"{value} \times 10^{{{exponent + other}}}", PLAIN).outcome is Outcome.INCORRECT
+    assert compare(power, f"{value}e{exponent}", PLAIN).outcome is Outcome.CORRECT
+
+
+@given(
+    st.integers(-(10**9), 10**9),
+    st.sampled_from(["${}$", r"\({}\)", r"\text{{{}}}", "{}.0", "x = {}", "**{}**", " {} ."]),
+)
+def test_a_number_is_equal_however_it_is_dressed(value, dress):
+    assert compare(str(value), dress.format(value), PLAIN).outcome is Outcome.CORRECT
+    assert compare(str(value), f"{value:,}", PLAIN).outcome is Outcome.CORRECT

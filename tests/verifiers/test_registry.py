@@ -4,7 +4,7 @@ from tracemill.schemas.enums import Outcome
 from tracemill.schemas.errors import UsageError
 from tracemill.verifiers.base import Candidate
 from tracemill.verifiers.pool import verify_all
-from tracemill.verifiers.registry import build_verifier
+from tracemill.verifiers.registry import build_verifier, known
 
 
 def test_a_check_of_two_parameters_is_used_as_it_is(hostile):
@@ -22,6 +22,18 @@ def test_a_factory_of_one_parameter_makes_the_verifier(hostile):
 
 def test_a_verifier_is_taken_as_it_is(hostile):
     assert dict(build_verifier("hostile_checks:READY", {"more": 2}).config) == {"limit": 1, "more": 2}
+
+
+def test_an_installed_package_brings_its_verifier_by_name(hostile, tmp_path, monkeypatch):
+    info = tmp_path / "theirs-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[tracemill.verifiers]\ntheirs = hostile_checks:check\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "theirs" in known()
+    built = build_verifier("theirs")
+    (verdict,) = verify_all(built, [Candidate("a", "x", "x")], workers=1)
+    assert (built.version, verdict.judgement.outcome) == ("7", Outcome.CORRECT)
 
 
 def test_the_version_of_a_check_without_one_follows_its_source(tmp_path, monkeypatch):

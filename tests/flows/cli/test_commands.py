@@ -99,6 +99,17 @@ def test_a_request_that_is_wrong_exits_with_2_and_says_so(
     assert "Traceback" not in done.err
 
 
+def test_an_import_of_test_problems_says_how_to_let_them_in(tracemill: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text('{"question": "What is 3+4?", "answer": "3+4=7\\n#### 7"}\n')
+    (tmp_path / "said.jsonl").write_text('{"problem": "What is 3+4?", "response": "The answer is 7."}\n')
+    command = ("import", "said.jsonl", "--map", "columns", "--problems", "gsm8k=test.jsonl")
+    first = tracemill(*command)
+    assert (first.code, "--set views.include_test=true lets them in" in first.out) == (0, True)
+    second = tracemill(*command, "--set", "views.include_test=true")
+    assert (second.code, "lets them in" in second.out) == (0, False)
+    assert tracemill(*command, "--set", "views.bogus=1").code == 2
+
+
 def test_runs_lists_status_and_funnel(tracemill: Callable[..., Done], run: Any) -> None:
     [row] = json.loads(tracemill("runs", "--format", "json").out)
     assert row == {

@@ -239,7 +239,7 @@ def test_a_column_that_is_not_there_names_file_row_column_and_the_map(
         imported([row], format, map=columns)
     assert said in str(caught.value)
     assert "rows.jsonl, row 1, column" in str(caught.value)
-    assert "--map" in str(caught.value)
+    assert "set --columns (in a recipe: map) " in str(caught.value)
 
 
 @pytest.mark.parametrize(

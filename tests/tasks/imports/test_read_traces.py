@@ -95,7 +95,10 @@ def test_ids_of_two_problems_are_not_guessed_between(imported: Import, jsonl: Js
 
 
 def test_rows_without_prompt_or_problem_are_an_error_that_says_what_to_name(imported: Import) -> None:
-    with pytest.raises(DataError, match=r"none of 1 rows is a trace \(1 unknown_problem\)(.|\n)*--map prompt=COLUMN"):
+    with pytest.raises(
+        DataError,
+        match=r"none of 1 rows is a trace \(1 unknown_problem\)(.|\n)*--columns \(in a recipe: map\) prompt=COLUMN",
+    ):
         imported([{"problem_id": "q", "output": "8"}], "columns")
 
 
@@ -203,3 +206,8 @@ def test_a_format_of_ones_own_is_a_function(jsonl: Jsonl, tmp_path: Path, monkey
 def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.jsonl: no such file"):
         read_traces(ImportRecipe(name="t", files=[str(tmp_path / "gone.jsonl")], format="columns"))
+
+
+def test_an_imported_trace_has_the_answer_that_it_says(imported: Import) -> None:
+    found = imported([row(output="So \\boxed{7}."), row(output="I cannot say. " * 40)], "columns")
+    assert found.traces["answer"].to_pylist() == ["7", None]

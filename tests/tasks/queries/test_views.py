@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,24 @@ def test_disagreements_name_both_sides_and_a_wrong_majority(bench: Any, said: An
     assert (majority["kind"], majority["first_outcome"], majority["gold"]) == ("majority", "7", "2")
 
 
-def test_the_blind_baseline_is_the_share_of_the_commonest_gold(bench: Any, said: Any) -> None:
-    run = bench.run([(problem, [said("2")]) for problem in (SUM, OTHER, THIRD)])
-    [row] = rows(run, "FROM blind_baseline")
-    assert (row["problems"], row["hits"], row["share"]) == (3, 2, 2 / 3)
+@pytest.mark.parametrize(
+    ("golds", "share"),
+    [
+        ("2", 0.0),  # no others to learn from
+        ("23", 0.0),
+        ("223", 1 / 3),  # the third's class leads by one: each 2 is guessed from a tie of two
+        ("2223", 3 / 4),
+        ("2233", 0.0),  # without it, a problem's own class is behind
+        ("222334", 1.5 / 6),
+    ],
+)
+def test_the_blind_baseline_guesses_each_problem_from_the_others(
+    bench: Any, said: Any, golds: str, share: float
+) -> None:
+    problems = [replace(SUM, prompt=f"Problem {place}?", gold=gold, problem_id="") for place, gold in enumerate(golds)]
+    [row] = rows(bench.run([(problem, [said("2")]) for problem in problems]), "FROM blind_baseline")
+    assert row["problems"] == len(golds)
+    assert row["share"] == pytest.approx(share)
 
 
 def test_the_funnel_adds_up_and_keeps_the_order_of_stages(bench: Any, said: Any, by_rule: Any) -> None:

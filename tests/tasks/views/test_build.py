@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from tracemill.schemas.errors import StoreError, UsageError
 from tracemill.schemas.recipe import ViewsSpec
+from tracemill.schemas.tables import schema_of
 from tracemill.tasks.queries import connect
 from tracemill.tasks.store import RunStore
+from tracemill.tasks.templates import Template
 from tracemill.tasks.views import build_views, current_drops_files
 from tracemill.tasks.views.write import Generation, view_files
 
@@ -65,6 +68,22 @@ def test_messages_are_the_template_of_the_problem_and_the_trace(maker, problem_o
     assert (row["model"], row["verifier"], row["gold"], row["licence"], row["pass_rate"]) == (
         "tiny-model", "answer", "7", "cc0-1.0", 1.0,
     )  # fmt: skip
+
+
+def test_a_template_that_needs_more_than_the_problem_drops_its_rows_alone(maker, problem_of, view, reasons) -> None:
+    run, asking = maker.start(), Template("custom", user="{{problem}} {{draft}}")
+    run.commit("template", "t", {"templates": pa.Table.from_pylist([asking.row()], schema=schema_of("templates"))})
+    needs = {"text": "1+1=2", "outcome": "correct", "template_id": asking.template_id}
+    lost, kept = maker.add(run, problem_of(), [needs, ("2+2=4", "correct")])
+    maker.add(run, problem_of(1), [needs])
+    build_views(run, spec())
+    for name in ("sft", "all", "unverified_mix"):
+        assert [row["trace_id"] for row in view(run, name)["train"]] == [kept]
+        assert reasons(run, name)[lost] == "prompt_needs_variables"
+    asked = {row["problem_id"]: row for row in view(run, "rl")["train"]}
+    assert len(asked) == 2
+    assert asked[problem_of(1).problem_id]["template_id"] is None
+    assert asked[problem_of(1).problem_id]["prompt"] == [{"role": "user", "content": problem_of(1).prompt}]
 
 
 def test_an_imported_conversation_keeps_its_earlier_turns(maker, problem_of, view) -> None:

@@ -34,6 +34,12 @@ def test_the_same_equations_are_the_same_reasoning_whatever_the_words() -> None:
     assert reasoning_key("3+4=7, 7+1=8") != reasoning_key("7+1=8, 3+4=7")
 
 
+def test_a_number_beside_an_equation_is_no_part_of_it() -> None:
+    assert equations("step 5 3+4=7") == ["3+4=7"]
+    assert equations("1)3+4=7") == ["3+4=7"]
+    assert reasoning_key("step 5 3+4=7") != reasoning_key("step 53+4=7")
+
+
 def test_without_equations_the_words_decide_but_not_their_spacing() -> None:
     assert reasoning_key("It is  even.\n") == reasoning_key("it is even.")
     assert reasoning_key("It is even.") != reasoning_key("It is odd.")
