@@ -200,7 +200,7 @@ def test_only_the_newest_build_counts_also_when_an_old_one_comes_back(maker, pro
             query = "SELECT count(*) FROM drops WHERE stage = 'view:sft'"
             assert connection.execute(query).fetchone() == (dropped,)
         paths = [f"{run.path}/{path}" for path in current_drops_files(run)]
-        assert duckdb.execute("SELECT count(*) FROM read_parquet(?)", [paths]).fetchone() == (dropped,)
+        assert duckdb.connect().execute("SELECT count(*) FROM read_parquet(?)", [paths]).fetchone() == (dropped,)
     assert set(view_files(run.path)) == {"sft"}
 
 
