@@ -1,4 +1,4 @@
-"""The order of the work, without Prefect: load, plan, sample and label by shards, vote, build views, report.
+"""The order of the work, without Prefect: load, plan, sample and label by shards, vote, build views.
 
 Every stage reads committed tables and adds rows; killing the process between or inside any two lines and running the same
 recipe again ends in the same tables.
