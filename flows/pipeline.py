@@ -6,12 +6,9 @@ recipe again ends in the same tables.
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from tracemill.flows.orchestrator import Orchestrator, PlainOrchestrator
 from tracemill.schemas.errors import DataError
@@ -23,7 +20,7 @@ from tracemill.tasks.imports import read_traces
 from tracemill.tasks.labelling import Labeller
 from tracemill.tasks.loading import load, load_traces
 from tracemill.tasks.plan import Attempts, Plan, Shard, plan
-from tracemill.tasks.provenance import commit_policy, record_invocation
+from tracemill.tasks.provenance import commit_policy, invocation
 from tracemill.tasks.reporting.listener import Listener, NullListener
 from tracemill.tasks.sampling import Budget, Sampler
 from tracemill.tasks.sources import Loaded, load_problems
@@ -32,7 +29,6 @@ from tracemill.tasks.strategies.registry import build_strategy
 from tracemill.tasks.template_library import build_template
 from tracemill.tasks.templates import Template, render
 from tracemill.tasks.views import build_views
-from tracemill.verifiers.base import Verifier
 from tracemill.verifiers.pool import VerifierPool
 
 #: Characters to a token, for estimates before any tokenizer is known.
@@ -70,13 +66,10 @@ async def synthesize(
     listener = listener or NullListener()
     template, strategy = build_template(recipe.template), build_strategy(recipe.strategy.kind)
     engine = build_engine(recipe.engine, engine_home())
-    run = RunStore.start(out, recipe, fresh=fresh)
-    started = datetime.now(UTC)
-    status = "failed"
-    verifiers: Mapping[str, Verifier] = {}
-    try:
-        listener.stage("load", None)
-        problems = load(run, load_problems(recipe.problems), recipe.limit)
+    listener.stage("load", None)
+    loaded = load_problems(recipe.problems)  # first, so that a source that cannot be read leaves no folder behind
+    with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe, engine.policy) as verifiers:
+        problems = load(run, loaded, recipe.limit)
         attempts = Attempts.of(recipe, engine.policy, template)
         todo = plan(run, problems, recipe, attempts)
         commit_policy(run, engine.policy)
@@ -84,17 +77,12 @@ async def synthesize(
             listener.note(f"{run.reuse(RunStore.open(reuse))} paid requests taken over from {reuse}")
         paid = run.paid(todo.shard_ids)
         pool = VerifierPool(recipe.verifier_workers)
-        labeller = Labeller(
-            run, pool, {problem.problem_id: problem for problem in problems}, recipe.verifiers, listener
-        )
-        verifiers = labeller.verifiers
+        labeller = Labeller(run, pool, problems, recipe.verifiers, listener)
+        verifiers.update(labeller.verifiers)
         async with pool:
             budget = Budget(recipe.budget.tokens, recipe.budget.usd)
             sampler = Sampler(run, engine, attempts, strategy, todo, labeller.judge, listener, paid, budget)
-            if todo.short and not engine.capabilities.continue_prefix:
-                listener.note(f"{engine.name} cannot continue a text: {todo.short} cut ones are asked again in full")
-            if failed := len(todo.replaced) - todo.short:
-                listener.note(f"{failed} prompts that failed before are asked again")
+            _say_what_is_asked_again(todo, sampler)
             listener.stage(labelling.STAGE, todo.wanted)
             await labeller.label_owed()
             if todo.shards:
@@ -105,14 +93,15 @@ async def synthesize(
         for warning in run.warnings:
             listener.note(warning)
         finish(run, recipe, listener)
-        status = "finished"
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        status = "interrupted"
-        raise
-    finally:
-        record_invocation(run, recipe, status, started, engine.policy, verifiers)
-        run.close()
     return run
+
+
+def _say_what_is_asked_again(todo: Plan, sampler: Sampler) -> None:
+    engine, listener = sampler.engine, sampler.listener
+    if todo.short and not engine.capabilities.continue_prefix:
+        listener.note(f"{engine.name} cannot continue a text: {todo.short} cut ones are asked again in full")
+    if failed := len(todo.replaced) - todo.short:
+        listener.note(f"{failed} prompts that failed before are asked again")
 
 
 async def _sample(sampler: Sampler, labeller: Labeller, todo: Plan, recipe: Recipe, orchestrator: Orchestrator) -> None:
@@ -135,34 +124,21 @@ async def import_traces(
 ) -> RunStore:
     """Import existing traces into the folder ``out``, verify and curate them as any run's."""
     listener = listener or NullListener()
-    run = RunStore.start(out, recipe, fresh=fresh)
-    started = datetime.now(UTC)
-    status = "failed"
-    verifiers: Mapping[str, Verifier] = {}
-    try:
-        listener.stage("import", None)
-        imported = read_traces(recipe)
+    listener.stage("import", None)
+    imported = read_traces(recipe)
+    with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe) as verifiers:
         problems = load(run, Loaded(imported.problems, [], len(imported.problems)))
         for policy in imported.policies:
             commit_policy(run, policy)
         load_traces(run, imported)
         apart = frozenset(drop.subject_id for drop in imported.drops if drop.stage == labelling.STAGE)
         pool = VerifierPool(recipe.verifier_workers)
-        labeller = Labeller(
-            run, pool, {problem.problem_id: problem for problem in problems}, recipe.verifiers, listener, apart
-        )
-        verifiers = labeller.verifiers
+        labeller = Labeller(run, pool, problems, recipe.verifiers, listener, apart)
+        verifiers.update(labeller.verifiers)
         async with pool:
             listener.stage(labelling.STAGE, imported.traces.num_rows - len(apart))
             await labeller.label_owed()
         finish(run, recipe, listener)
-        status = "finished"
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        status = "interrupted"
-        raise
-    finally:
-        record_invocation(run, recipe, status, started, None, verifiers)
-        run.close()
     return run
 
 

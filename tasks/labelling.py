@@ -6,7 +6,7 @@ text, the problem's gold and spec) cannot change under the same trace id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -37,14 +37,15 @@ class Labeller:
         self,
         run: RunStore,
         pool: VerifierPool,
-        problems: Mapping[str, Problem],
+        problems: Sequence[Problem],
         specs: Sequence[VerifierSpec],
         listener: Listener,
         apart: frozenset[str] = frozenset(),
     ) -> None:
-        self._run, self._pool, self._problems, self._listener = run, pool, problems, listener
+        self._run, self._pool, self._listener = run, pool, listener
+        self._problems = {problem.problem_id: problem for problem in problems}
         options = {spec.kind: spec for spec in specs}
-        named = {problem.verifier for problem in problems.values()}
+        named = {problem.verifier for problem in problems}
         self._extra = [spec.kind for spec in specs if spec.all_problems]
         self._apart = apart
         self.verifiers: dict[str, Verifier] = {}

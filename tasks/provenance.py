@@ -5,8 +5,10 @@ Policies, templates and samplings are written once each, before the first trace 
 
 from __future__ import annotations
 
+import asyncio
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,15 +46,34 @@ def _commit_once(run: RunStore, stage: str, name: str, table: str, row: Mapping[
         run.commit(stage, name, {table: pa.Table.from_pylist([row], schema=schema_of(table))})
 
 
-def record_invocation(
+@contextmanager
+def invocation(
+    run: RunStore, recipe: Recipe | ImportRecipe, policy: Policy | None = None
+) -> Iterator[dict[str, Verifier]]:
+    """Around the work of one start of ``run``: its row of ``runs`` at the end, however that comes.
+
+    Gives a dictionary for the verifiers that take part. A process that is killed leaves no row; its start is in
+    ``recipe.json`` all the same.
+    """
+    started, verifiers, status = datetime.now(UTC), dict[str, Verifier](), "failed"
+    try:
+        yield verifiers
+        status = "finished"
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        status = "interrupted"
+        raise
+    finally:
+        _record(run, recipe, policy, verifiers, status, started)
+
+
+def _record(
     run: RunStore,
     recipe: Recipe | ImportRecipe,
-    status: str,
-    started: datetime,
     policy: Policy | None,
     verifiers: Mapping[str, Verifier],
+    status: str,
+    started: datetime,
 ) -> None:
-    """The row of ``runs`` for this invocation. A run that was killed has none for it; its history is in ``recipe.json``."""
     row = {
         "run_id": run.run_id,
         "invocation": run.invocation,

@@ -45,18 +45,26 @@ def test_every_config_loads_whole_and_streamed(run, tmp_path) -> None:
 def test_a_published_row_leads_to_all_that_explains_it(run, tmp_path) -> None:
     prepare(run, str(tmp_path / "out"), "org/name")
     tables = tmp_path / "out" / "tables"
-    found = duckdb.connect().execute(
-        f"""SELECT s.trace_id, t.text, p.licence, m.model, v.outcome
+    found = (
+        duckdb.connect()
+        .execute(
+            f"""SELECT s.trace_id, t.text, p.licence, m.model, v.outcome
         FROM '{tmp_path}/out/views/sft/*.parquet' s
         JOIN '{tables}/traces/*.parquet' t USING (trace_id) JOIN '{tables}/problems/*.parquet' p ON p.problem_id = s.problem_id
         JOIN '{tables}/policies/*.parquet' m ON m.policy_id = t.policy_id
         JOIN '{tables}/verdicts/*.parquet' v ON v.subject_id = t.trace_id"""
-    ).fetchall()
+        )
+        .fetchall()
+    )
     assert len(found) == 3
     assert {row[2:] for row in found} == {("cc0-1.0", "tiny-model", "correct")}
-    dropped = duckdb.connect().execute(
-        f"SELECT reason, count(*) FROM '{tables}/drops/*.parquet' WHERE stage = 'view:sft' GROUP BY 1 ORDER BY 1"
-    ).fetchall()
+    dropped = (
+        duckdb.connect()
+        .execute(
+            f"SELECT reason, count(*) FROM '{tables}/drops/*.parquet' WHERE stage = 'view:sft' GROUP BY 1 ORDER BY 1"
+        )
+        .fetchall()
+    )
     assert dropped == [("error", 3), ("incorrect", 3)]
 
 
