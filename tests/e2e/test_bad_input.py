@@ -60,6 +60,7 @@ def test_a_missing_column_names_file_and_column(tmp_path: Path, tracemill: Trace
     recipe = write(tmp_path)
     (tmp_path / "problems.jsonl").write_text('{"text": "What is 1 + 1?", "gold": "2"}\n')
     refused(tracemill("run", recipe, "--out", "run"), 1, "problems.jsonl", "text")
+    assert not (tmp_path / "run").exists()  # so that the mended recipe is not another one's folder
 
 
 def test_an_endpoint_that_is_down_is_named_with_the_mend(tmp_path: Path, tracemill: Tracemill) -> None:
