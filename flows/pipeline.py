@@ -68,7 +68,7 @@ async def synthesize(
     engine = build_engine(recipe.engine, engine_home())
     listener.stage("load", None)
     loaded = load_problems(recipe.problems)  # first, so that a source that cannot be read leaves no folder behind
-    with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe, engine.policy) as verifiers:
+    with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe, engine.policy) as begun:
         problems = load(run, loaded, recipe.limit)
         attempts = Attempts.of(recipe, engine.policy, template)
         todo = plan(run, problems, recipe, attempts)
@@ -78,11 +78,13 @@ async def synthesize(
         paid = run.paid(todo.shard_ids)
         pool = VerifierPool(recipe.verifier_workers)
         labeller = Labeller(run, pool, problems, recipe.verifiers, listener)
-        verifiers.update(labeller.verifiers)
+        begun.verifiers, begun.canaries = labeller.verifiers, labeller.canaries
         async with pool:
             budget = Budget(recipe.budget.tokens, recipe.budget.usd)
             sampler = Sampler(run, engine, attempts, strategy, todo, labeller.judge, listener, paid, budget)
             _say_what_is_asked_again(todo, sampler)
+            if todo.shards:
+                await labeller.prove()  # before anything is paid for
             listener.stage(labelling.STAGE, todo.wanted)
             await labeller.label_owed()
             if todo.shards:
@@ -126,7 +128,7 @@ async def import_traces(
     listener = listener or NullListener()
     listener.stage("import", None)
     imported = read_traces(recipe)
-    with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe) as verifiers:
+    with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe) as begun:
         problems = load(run, Loaded(imported.problems, [], len(imported.problems)))
         for policy in imported.policies:
             commit_policy(run, policy)
@@ -134,7 +136,7 @@ async def import_traces(
         apart = frozenset(drop.subject_id for drop in imported.drops if drop.stage == labelling.STAGE)
         pool = VerifierPool(recipe.verifier_workers)
         labeller = Labeller(run, pool, problems, recipe.verifiers, listener, apart)
-        verifiers.update(labeller.verifiers)
+        begun.verifiers, begun.canaries = labeller.verifiers, labeller.canaries
         async with pool:
             listener.stage(labelling.STAGE, imported.traces.num_rows - len(apart))
             await labeller.label_owed()

@@ -1,11 +1,14 @@
 """Labelling: committed traces without a verdict in, verdicts out. Idempotent: a verdict that stands is not asked again.
 
+No verifier gives a verdict before it has passed its canaries, once each start.
+
 A verdict stands for a trace under one verifier, version and configuration. What the verdict depends on besides these (the
 text, the problem's gold and spec) cannot change under the same trace id.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -20,6 +23,8 @@ from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.sampling import candidate_of
 from tracemill.tasks.store import Commit, Funnel, RunStore
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
+from tracemill.verifiers.canaries.base import CanaryError, Report, prove
+from tracemill.verifiers.canaries.registry import find_suite
 from tracemill.verifiers.consensus import consensus_verdicts
 from tracemill.verifiers.pool import VerifierPool
 from tracemill.verifiers.registry import build_verifier
@@ -48,6 +53,8 @@ class Labeller:
         named = {problem.verifier for problem in problems}
         self._extra = [spec.kind for spec in specs if spec.all_problems]
         self._apart = apart
+        self.canaries: dict[str, Report | None] = {}
+        self._proving = asyncio.Lock()
         self.verifiers: dict[str, Verifier] = {}
         for name in sorted(named | set(self._extra)):
             spec = options.get(name)
@@ -57,8 +64,26 @@ class Labeller:
 
     async def judge(self, candidate: Candidate, verifier: str) -> Judgement:
         """One response, for a strategy that decides by it; nothing is stored."""
-        verdicts = await self._pool.verify(self.verifiers[verifier], [candidate])
+        verdicts = await self._pool.verify(await self._trusted(verifier), [candidate])
         return verdicts[0].judgement
+
+    async def prove(self) -> None:
+        """Run the canaries of every verifier that has not had them. Raises CanaryError for one that fails."""
+        for name in self.verifiers:
+            await self._trusted(name)
+
+    async def _trusted(self, name: str) -> Verifier:
+        """The verifier, once its canaries have passed; one that has none is taken as it is."""
+        verifier = self.verifiers[name]
+        if name not in self.canaries:
+            async with self._proving:
+                if name not in self.canaries:
+                    suite = find_suite(verifier)
+                    self.canaries[name] = await prove(self._pool, verifier, suite) if suite else None
+        report = self.canaries[name]
+        if report is not None and not report.passed:
+            raise CanaryError(report)
+        return verifier
 
     async def label(self, commit: Commit) -> None:
         """Verify the traces that ``commit`` brought and commit their verdicts."""
@@ -133,7 +158,7 @@ class Labeller:
                 strict=True,
             )
         ]
-        verdicts = await self._pool.verify(verifier, candidates)
+        verdicts = await self._pool.verify(await self._trusted(name), candidates)
         self._run.commit(
             STAGE, shard_id, {"verdicts": verdict_table(verdicts)}, Funnel(STAGE, len(candidates), len(verdicts), {})
         )

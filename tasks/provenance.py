@@ -9,6 +9,7 @@ import asyncio
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,15 @@ from tracemill.tasks.engines.base import Sampling
 from tracemill.tasks.store import RunStore
 from tracemill.tasks.templates import Template
 from tracemill.verifiers.base import Verifier
+from tracemill.verifiers.canaries.base import Report
+
+
+@dataclass(slots=True)
+class Invocation:
+    """Who took part in one start of a run: the verifiers by name, and what the canaries of each showed."""
+
+    verifiers: Mapping[str, Verifier] = field(default_factory=dict)
+    canaries: Mapping[str, Report | None] = field(default_factory=dict)
 
 
 def commit_policy(run: RunStore, policy: Policy) -> None:
@@ -47,30 +57,27 @@ def _commit_once(run: RunStore, stage: str, name: str, table: str, row: Mapping[
 
 
 @contextmanager
-def invocation(
-    run: RunStore, recipe: Recipe | ImportRecipe, policy: Policy | None = None
-) -> Iterator[dict[str, Verifier]]:
+def invocation(run: RunStore, recipe: Recipe | ImportRecipe, policy: Policy | None = None) -> Iterator[Invocation]:
     """Around the work of one start of ``run``: its row of ``runs`` at the end, however that comes.
 
-    Gives a dictionary for the verifiers that take part. A process that is killed leaves no row; its start is in
-    ``recipe.json`` all the same.
+    Gives what the work is to fill in. A process that is killed leaves no row; its start is in ``recipe.json`` all the same.
     """
-    started, verifiers, status = datetime.now(UTC), dict[str, Verifier](), "failed"
+    started, begun, status = datetime.now(UTC), Invocation(), "failed"
     try:
-        yield verifiers
+        yield begun
         status = "finished"
     except (KeyboardInterrupt, asyncio.CancelledError):
         status = "interrupted"
         raise
     finally:
-        _record(run, recipe, policy, verifiers, status, started)
+        _record(run, recipe, policy, begun, status, started)
 
 
 def _record(
     run: RunStore,
     recipe: Recipe | ImportRecipe,
     policy: Policy | None,
-    verifiers: Mapping[str, Verifier],
+    begun: Invocation,
     status: str,
     started: datetime,
 ) -> None:
@@ -84,7 +91,8 @@ def _record(
         "host": platform.node(),
         "engine": policy.engine if policy else "import",
         "engine_version": policy.engine_version if policy else None,
-        "verifier_versions": ids.canonical_json({name: verifier.version for name, verifier in verifiers.items()}),
+        "verifier_versions": ids.canonical_json({name: verifier.version for name, verifier in begun.verifiers.items()}),
+        "canaries": canary_json(begun.canaries),
         "started_at": started,
         "finished_at": datetime.now(UTC),
     }
@@ -95,3 +103,10 @@ def _record(
     except TracemillError:
         if status == "finished":
             raise
+
+
+def canary_json(reports: Mapping[str, Report | None]) -> str | None:
+    """``runs.canaries``: a report by verifier, null for one without canaries; None where no canary was run."""
+    if not reports:
+        return None
+    return ids.canonical_json({name: report.document() if report else None for name, report in reports.items()})

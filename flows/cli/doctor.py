@@ -7,22 +7,55 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 
 
-def doctor() -> None:
+def doctor(
+    canaries: Annotated[
+        bool, typer.Option("--canaries", help="Run each verifier on candidates that must pass, and that must not.")
+    ] = False,
+) -> None:
     """Say what works here: Python, cores, memory, engines, Prefect, the Hub.
 
+    With --canaries, whether the verifiers can be trusted here: exits with 1 where one accepts a known-bad candidate or
+    refuses a known-good one. A run does the same for the verifiers that it uses, and stops where one fails.
+
     \b
-    Example:
+    Examples:
       tracemill doctor
+      tracemill doctor --canaries
     """
+    if canaries:
+        raise typer.Exit(0 if _canaries() else 1)
     rows = list(checks())
     width = max(len(name) for name, _, _ in rows)
     for name, good, detail in rows:
         mark = {True: "yes", False: "no", None: "-"}[good]
         typer.echo(f"{name.ljust(width)}  {mark:<4}{detail}")
+
+
+def _canaries() -> bool:
+    """Print a line for each verifier with canaries; whether all that are there passed."""
+    from tracemill.tasks.canaries import prove_all
+
+    good = True
+    for name, report, why in prove_all():
+        if report is None:
+            typer.echo(f"{name.ljust(10)} -    not here: {why}")
+            continue
+        good = good and report.passed
+        typer.echo(
+            f"{name.ljust(10)} {'yes' if report.passed else 'NO':<4} version {report.version}: "
+            f"{len(report.false_accepts)} false accepts of {report.bad} known-bad, "
+            f"{len(report.lost)} lost of {report.good} known-good"
+        )
+        for accepted in report.false_accepts:
+            typer.echo(f"{'':<16}accepts: {accepted}")
+        for lost in report.lost:
+            typer.echo(f"{'':<16}refuses: {lost}")
+    return good
 
 
 def checks() -> Iterator[tuple[str, bool | None, str]]:

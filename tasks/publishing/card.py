@@ -135,8 +135,32 @@ def _grids(
             ("verifier", "version", "level", "outcome", "verdicts"),
             rows("SELECT verifier, version, level, outcome, count(*) FROM verdicts GROUP BY ALL ORDER BY ALL"),
         ),
+        _canaries(connection),
         Grid("Prompt templates", ("name", "system", "user", "template_id"), _templates(connection)),
     ]
+
+
+def _canaries(connection: duckdb.DuckDBPyConnection) -> Grid:
+    """The newest canaries of each verifier that gave a verdict of its own; blank where none were run."""
+    newest: dict[str, dict[str, Any] | None] = {
+        name: None
+        for (name,) in connection.execute("SELECT DISTINCT verifier FROM verdicts WHERE level = 'rule'").fetchall()
+    }
+    stored = connection.execute("SELECT canaries FROM runs WHERE canaries IS NOT NULL ORDER BY invocation").fetchall()
+    for (text,) in stored:
+        newest.update({name: found for name, found in json.loads(text).items() if found})
+    rows = tuple(
+        (name, r["version"], r["bad"], len(r["false_accepts"]), r["good"], len(r["lost"]))
+        if r
+        else (name, None, None, None, None, None)
+        for name, r in sorted(newest.items())
+    )
+    return Grid(
+        "Canaries",
+        ("verifier", "version", "known-bad", "accepted", "known-good", "refused"),
+        rows,
+        "Before its verdicts were trusted, each verifier was shown candidates whose outcome is known; a dash: it has none.",
+    )
 
 
 def _templates(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[Any, ...], ...]:

@@ -201,3 +201,17 @@ def test_help_of_every_command_teaches_by_example(tracemill: Callable[..., Done]
     assert done.code == 0
     assert "Example" in done.out
     assert f"tracemill {command}" in done.out
+
+
+def test_doctor_runs_the_canaries_and_fails_where_a_verifier_does(
+    tracemill: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracemill.tasks.canaries.known", lambda: ["answer"])
+    done = tracemill("doctor", "--canaries")
+    assert done.code == 0
+    assert "answer     yes" in done.out
+    assert "0 false accepts of" in done.out
+    monkeypatch.setattr("tracemill.verifiers.canaries.answer._BAD", (("really right", r"\boxed{42}", "42"),))
+    done = tracemill("doctor", "--canaries")
+    assert done.code == 1
+    assert "accepts: really right" in done.out

@@ -12,10 +12,13 @@ import pytest
 import yaml
 
 from tracemill.schemas.errors import UsageError
-from tracemill.schemas.recipe import ViewsSpec
+from tracemill.schemas.recipe import Recipe, ViewsSpec
+from tracemill.tasks.provenance import invocation
 from tracemill.tasks.publishing import prepare
 from tracemill.tasks.publishing.layout import EXPLAINING
+from tracemill.tasks.store import RunStore
 from tracemill.tasks.views import build_views
+from tracemill.verifiers.canaries.base import Report
 
 
 def everything(folder: Path) -> str:
@@ -112,6 +115,16 @@ def test_the_card_says_what_the_data_says(run, tmp_path) -> None:
     assert "tiny-model" in body
     assert "blind" in body
     assert "| answer | 1.0 | rule | correct | 3 |" in body
+
+
+def test_the_card_says_what_the_canaries_showed_and_where_there_were_none(run, tmp_path) -> None:
+    prepare(run, str(tmp_path / "out"), "org/name")
+    assert "| answer | - | - |" in (tmp_path / "out" / "README.md").read_text()
+    recipe = Recipe.model_validate({"name": "hand", "problems": [{"kind": "file", "path": "p.jsonl"}]})
+    with RunStore.start(run.path, recipe) as store, invocation(store, recipe) as begun:
+        begun.canaries = {"answer": Report("answer", "1", 8, 19), "mine": None}
+    prepare(store, str(tmp_path / "out"), "org/name")
+    assert "| answer | 1 | 19 | 0 | 8 | 0 |" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_names_that_others_chose_cannot_become_markup(bench, said, by_rule, tmp_path) -> None:
