@@ -52,3 +52,37 @@ class Split(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+
+
+class TreeStatus(StrEnum):
+    """Why a search ended. ``TIME_CUT`` depends on the clock, so such a tree is outside the promise of equal trees."""
+
+    SOLVED = "solved"
+    EXHAUSTED = "exhausted"
+    FINISHED = "finished"  # all the iterations that were asked for
+    NODE_BUDGET = "node_budget"
+    TOKEN_BUDGET = "token_budget"
+    TIME_CUT = "time_cut"
+
+
+class NodeStatus(StrEnum):
+    """What became of a node. ``REJECTED`` ones were cut as they were generated and never entered the search."""
+
+    OPEN = "open"
+    EXPANDED = "expanded"
+    GOAL = "goal"
+    DEAD = "dead"
+    PRUNED = "pruned"
+    REJECTED = "rejected"
+
+
+class SegmentKind(StrEnum):
+    """What a part of a stream is."""
+
+    SETUP = "setup"
+    EXPLORE_OK = "explore_ok"
+    EXPLORE_BAD = "explore_bad"
+    MARKER = "marker"
+    BACKTRACK = "backtrack"
+    VERIFY = "verify"
+    FINAL = "final"

@@ -239,9 +239,11 @@ _ALL = [
             _req("status", _S),
             _req("terminal", _BOOL),
             _opt("prune_reason", _S),
-            _req("created_order", _I64),
+            _req("created_order", _I64),  # ticks of the search's clock, which counts creations and visits alike
+            _req("visited_at", pa.list_(_I64)),  # the ticks at which the search moved to the node
             _req("tokens", _I64),
         ],
+        version=2,
     ),
     _table(
         "edges",
@@ -251,9 +253,9 @@ _ALL = [
             _req("parent", _S),
             _req("child", _S),
             _opt("action", _S),
-            _opt("prior", _F64),
+            _opt("prior", _F64),  # natural logarithm of the action's probability under the policy
             _req("visits", _I64),
-            _opt("value", _F64),
+            _opt("value", _F64),  # best value backed up through the edge; the node has the mean
         ],
     ),
     _table(

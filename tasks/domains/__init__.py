@@ -1,0 +1,1 @@
+"""What search walks on: one file a domain."""

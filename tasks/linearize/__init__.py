@@ -1,0 +1,1 @@
+"""Searches told as text: one file a linearizer, its parser beside it."""

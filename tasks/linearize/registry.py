@@ -1,0 +1,22 @@
+"""A linearizer's name, or ``module:name``, to the linearizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tracemill.schemas.errors import UsageError
+from tracemill.schemas.plugins import resolve
+from tracemill.tasks.linearize.base import Linearizer
+
+LINEARIZERS: Final[Mapping[str, Linearizer]] = {}
+
+
+def build_linearizer(name: str) -> Linearizer:
+    """The linearizer called ``name``; unknown names are a ``UsageError``."""
+    found: Linearizer = resolve(name, LINEARIZERS, noun="linearizer", group="tracemill.linearizers")
+    if not isinstance(found, Linearizer):
+        raise UsageError(
+            f"{name!r} is not a Linearizer", where="linearizers", mend="give a tasks.linearize.base.Linearizer"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Search trees as data, and every search on one interface."""

@@ -1,0 +1,122 @@
+"""What a state is worth, and who says so: the domain (an exact oracle, a heuristic), playouts, or any callable.
+
+A value names the calls that it needs and folds their answers, so that those of many states go out in one batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tracemill.tasks.domains.base import Domain, Draw, Rollout
+from tracemill.tasks.search.drive import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value, what it cost, and for playouts how many there were and how many ended in a goal."""
+
+    value: float
+    tokens: int = 0
+    rollouts: int | None = None
+    correct: int | None = None
+
+
+class Value(Protocol):
+    """``source`` is what ``nodes.value_source`` says. ``calls_each`` calls are made for a state; ``costs`` says whether they
+    are rollouts, which have a price in tokens.
+    """
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def calls_each(self) -> int: ...
+
+    @property
+    def costs(self) -> bool: ...
+
+    def call(self, domain: Domain[Any], state: Any, draw: Draw) -> Call: ...
+
+    def fold(self, answers: Sequence[Any]) -> Estimate: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The domain's own value."""
+
+    source: str = "domain"
+    calls_each: int = 1
+    costs: bool = False
+
+    def call(self, domain: Domain[Any], state: Any, draw: Draw) -> Call:
+        return domain.value, (state, draw)
+
+    def fold(self, answers: Sequence[Any]) -> Estimate:
+        return Estimate(answers[0])
+
+
+@dataclass(frozen=True, slots=True)
+class MonteCarlo:
+    """The mean reward of ``k`` playouts (Math-Shepherd, arXiv 2312.08935, soft label)."""
+
+    k: int = 8
+    source: str = "monte_carlo"
+    costs: bool = True
+
+    @property
+    def calls_each(self) -> int:
+        return self.k
+
+    def call(self, domain: Domain[Any], state: Any, draw: Draw) -> Call:
+        return domain.rollout, (state, draw)
+
+    def fold(self, answers: Sequence[Rollout]) -> Estimate:
+        total = math.fsum(answer.reward for answer in answers)
+        goals = sum(answer.reward >= 1.0 for answer in answers)
+        return Estimate(total / len(answers), sum(answer.tokens for answer in answers), len(answers), goals)
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """Any callable of a state, a reward verifier for one; it may answer with an awaitable."""
+
+    of: Callable[[Any], Any]
+    source: str = "reward"
+    calls_each: int = 1
+    costs: bool = False
+
+    def call(self, domain: Domain[Any], state: Any, draw: Draw) -> Call:
+        return self.of, (state,)
+
+    def fold(self, answers: Sequence[Any]) -> Estimate:
+        return Estimate(float(answers[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Squashed:
+    """Another value in (0, 1]: exp((v - 1) / scale), for a search whose values must be bounded (MCTS) where 1 is the best."""
+
+    value: Own | Reward = Own()
+    scale: float = 1.0
+
+    @property
+    def source(self) -> str:
+        return self.value.source
+
+    @property
+    def calls_each(self) -> int:
+        return self.value.calls_each
+
+    @property
+    def costs(self) -> bool:
+        return self.value.costs
+
+    def call(self, domain: Domain[Any], state: Any, draw: Draw) -> Call:
+        return self.value.call(domain, state, draw)
+
+    def fold(self, answers: Sequence[Any]) -> Estimate:
+        found = self.value.fold(answers)
+        return Estimate(math.exp(min(0.0, (found.value - 1.0) / self.scale)), found.tokens)
