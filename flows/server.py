@@ -78,7 +78,8 @@ async def _until_told(server: PrefectServer, poll: float, announce: Announce) ->
         while not told.is_set():
             await _register(runner, known, announce)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(told.wait(), poll)
+                async with asyncio.timeout(poll):
+                    await told.wait()
             if not server.alive():
                 raise ServerError("the Prefect server ended by itself", where=str(server.log), mend="see that log")
             if running.done():

@@ -106,9 +106,10 @@ class _Worker:
         with theirs, tempfile.TemporaryFile() as errors:
             self.process = _spawn(arguments, (theirs.fileno(), page), errors)
             theirs.close()
-            self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 24)
             try:
-                await asyncio.wait_for(self._receive(), START)
+                self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 24)
+                async with asyncio.timeout(START):  # wait_for of Python 3.11 may swallow a cancellation
+                    await self._receive()
             except (asyncio.IncompleteReadError, TimeoutError, ConnectionError) as error:
                 self.kill()
                 errors.seek(0)

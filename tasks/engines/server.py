@@ -258,7 +258,8 @@ class Server:
             if process.stdin is not None:
                 process.stdin.close()
             try:
-                await asyncio.wait_for(process.wait(), self.launch.grace + 10)
+                async with asyncio.timeout(self.launch.grace + 10):
+                    await process.wait()
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

@@ -167,6 +167,27 @@ async def test_closing_ends_what_a_check_left_behind(hostile):
     assert gone(verdict.judgement.evidence["pid"])
 
 
+async def test_closing_at_the_moment_that_a_worker_is_ready_ends(hostile, monkeypatch):
+    receive = pool_module._Worker._receive
+    closing = []
+
+    async def ready(worker):
+        message = await receive(worker)
+        if not closing:
+            closing.append(asyncio.create_task(pool.close()))
+            for slot in pool._slots:  # in the very turn of the loop in which the answer is there
+                slot.cancel()
+        return message
+
+    monkeypatch.setattr(pool_module._Worker, "_receive", ready)
+    pool = VerifierPool(1)
+    call = asyncio.create_task(pool.verify(Verifier("hostile", "1", hostile.check), candidates("good")))
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    async with asyncio.timeout(10):
+        await closing[0]
+
+
 async def test_closing_in_the_middle_of_a_check_does_not_wait_for_it(hostile):
     verifier = Verifier("hostile", "1", hostile.check, time_limit=3600.0)
     pool = VerifierPool(1)
