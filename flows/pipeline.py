@@ -18,7 +18,7 @@ from tracemill.tasks import labelling, sampling
 from tracemill.tasks.engines.registry import build_engine
 from tracemill.tasks.imports import read_traces
 from tracemill.tasks.labelling import Labeller
-from tracemill.tasks.loading import load, load_traces
+from tracemill.tasks.loading import committed_problems, load, load_traces
 from tracemill.tasks.plan import Attempts, Plan, Shard, plan
 from tracemill.tasks.provenance import commit_policy, invocation
 from tracemill.tasks.reporting.listener import Listener, NullListener
@@ -46,6 +46,18 @@ class DryRun:
     prompt_tokens: int
     max_completion_tokens: int
     identity_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reverified:
+    """What verifying a run again came to: new verdicts given, errors asked again and mended, verdicts compared, and a line
+    for each that differs."""
+
+    given: int
+    asked: int
+    mended: int
+    compared: int
+    differing: tuple[str, ...]
 
 
 def engine_home() -> str:
@@ -77,7 +89,7 @@ async def synthesize(
             listener.note(f"{run.reuse(RunStore.open(reuse))} paid requests taken over from {reuse}")
         paid = run.paid(todo.shard_ids)
         pool = VerifierPool(recipe.verifier_workers)
-        labeller = Labeller(run, pool, problems, recipe.verifiers, listener)
+        labeller = Labeller(run, pool, problems, recipe.verifiers, listener, recheck=recipe.recheck)
         begun.verifiers, begun.canaries = labeller.verifiers, labeller.canaries
         async with pool:
             budget = Budget(recipe.budget.tokens, recipe.budget.usd)
@@ -133,15 +145,42 @@ async def import_traces(
         for policy in imported.policies:
             commit_policy(run, policy)
         load_traces(run, imported)
-        apart = frozenset(drop.subject_id for drop in imported.drops if drop.stage == labelling.STAGE)
+        apart = labelling.set_apart(run)
         pool = VerifierPool(recipe.verifier_workers)
-        labeller = Labeller(run, pool, problems, recipe.verifiers, listener, apart)
+        labeller = Labeller(run, pool, problems, recipe.verifiers, listener, apart, recipe.recheck)
         begun.verifiers, begun.canaries = labeller.verifiers, labeller.canaries
         async with pool:
             listener.stage(labelling.STAGE, imported.traces.num_rows - len(apart))
             await labeller.label_owed()
         finish(run, recipe, listener)
     return run
+
+
+async def verify_run(path: str, *, recheck: float | None = None, listener: Listener | None = None) -> Reverified:
+    """Verify the run at ``path`` again, asking no engine, and build its views anew.
+
+    What has no verdict of the verifiers as they are now gets one; what ended in ``error`` is asked again; ``recheck`` of the
+    other verdicts (the recipe's share by default) are given once more and compared. Doing it twice adds nothing.
+    """
+    listener = listener or NullListener()
+    recipe = RunStore.open(path).history.recipe(where=path)
+    share = recipe.recheck if recheck is None else recheck
+    with RunStore.start(path, recipe) as run, invocation(run, recipe) as begun:
+        problems = committed_problems(run)
+        apart = labelling.set_apart(run)
+        pool = VerifierPool(recipe.verifier_workers)
+        labeller = Labeller(run, pool, problems, recipe.verifiers, listener, apart, recipe.recheck)
+        begun.verifiers, begun.canaries = labeller.verifiers, labeller.canaries
+        async with pool:
+            await labeller.prove()
+            listener.stage(labelling.STAGE, None)
+            asked, mended = await labeller.answer_errors()
+            given = await labeller.label_owed()
+            compared, differing = await labeller.compare(share)
+        if isinstance(recipe, Recipe) and recipe.strategy.kind == "self_consistency":
+            labelling.vote(run)
+        finish(run, recipe, listener)
+    return Reverified(given, asked, mended, compared, tuple(differing))
 
 
 async def dry_run(recipe: Recipe, out: str | None = None) -> DryRun:

@@ -179,6 +179,9 @@ class Recipe(_Document):
     shards_in_flight: int = _tunable(4, ge=1)
     verifiers: list[VerifierSpec] = _tunable(default_factory=list)
     verifier_workers: int | None = _tunable(None, ge=1, description="worker processes; one per core by default")
+    recheck: float = _tunable(
+        0.01, ge=0, le=1, description="share of the verdicts that are given twice, to find flaky ones"
+    )
     views: ViewsSpec = _tunable(ViewsSpec())
     budget: BudgetSpec = _tunable(BudgetSpec())
     orchestrator: Literal["prefect", "none"] = _tunable(
@@ -224,5 +227,8 @@ class ImportRecipe(_Document):
     verifier: str | None = Field(None, description="the verifier of problems that come with the traces")
     verifiers: list[VerifierSpec] = _tunable(default_factory=list)
     verifier_workers: int | None = _tunable(None, ge=1)
+    recheck: float = _tunable(
+        0.01, ge=0, le=1, description="share of the verdicts that are given twice, to find flaky ones"
+    )
     views: ViewsSpec = _tunable(ViewsSpec())
     baseline: bool = _tunable(True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,12 @@ class Problem:
     def __post_init__(self) -> None:
         if not self.problem_id:
             object.__setattr__(self, "problem_id", ids.problem_id(self.prompt, self.verifier, self.spec))
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Problem:
+        """The problem of a row of ``problems``."""
+        choices = None if row["choices"] is None else tuple(row["choices"])
+        return cls(**{**row, "spec": json.loads(row["spec"]), "choices": choices})
 
     def row(self) -> dict[str, Any]:
         return {

@@ -66,6 +66,11 @@ def load(run: RunStore, loaded: Loaded, limit: int | None = None) -> list[Proble
     return working
 
 
+def committed_problems(run: RunStore) -> list[Problem]:
+    """The problems that ``run`` holds, as they were committed."""
+    return [Problem.of(row) for row in run.read("problems").to_pylist()]
+
+
 def load_traces(run: RunStore, imported: Imported) -> None:
     """Traces that the run does not hold yet, with the labels that came with them (never above level ``learned``)."""
     held = pa.array(run.read("traces", ["trace_id"])["trace_id"].to_pylist(), pa.string())

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -26,6 +26,9 @@ from tracemill.tasks.store import RunStore
 from tracemill.tasks.templates import Template
 from tracemill.verifiers.base import Verifier
 from tracemill.verifiers.canaries.base import Report
+
+#: The stage that commits the row of ``runs``.
+STAGE: Final = "run"
 
 
 @dataclass(slots=True)
@@ -98,7 +101,7 @@ def _record(
     }
     try:
         run.commit(
-            "run", f"invocation-{run.invocation:06d}", {"runs": pa.Table.from_pylist([row], schema=schema_of("runs"))}
+            STAGE, f"invocation-{run.invocation:06d}", {"runs": pa.Table.from_pylist([row], schema=schema_of("runs"))}
         )
     except TracemillError:
         if status == "finished":

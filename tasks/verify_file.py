@@ -29,6 +29,7 @@ from tracemill.schemas.ids import digest
 from tracemill.schemas.tables import schema_of
 from tracemill.verifiers.base import Candidate, Judgement, Verdict, Verifier
 from tracemill.verifiers.pool import VerifierPool
+from tracemill.verifiers.recheck import SHARE, verify_checked
 from tracemill.verifiers.registry import build_verifier
 from tracemill.verifiers.verdicts import verdict_row, verdict_table
 
@@ -56,12 +57,13 @@ def verify_file(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
     sink: Sink | None = None,
+    recheck: float = SHARE,
 ) -> dict[str, int]:
     """Verify the candidates of ``path`` (``-``: standard input); returns how many rows each outcome has.
 
     Rows of ``verdicts`` go to the Parquet file ``out``; without it to ``sink``, chunk by chunk and in order, and without
     that to standard output, one JSON object a line. ``progress(n)`` is told of each n that are done. ``time_limit`` is in
-    seconds of CPU per candidate. Raises UsageError for an unknown verifier and an id that comes twice, DataError for a
+    seconds of CPU per candidate; the share ``recheck`` is verified twice, and is ``error`` where the two differ. Raises UsageError for an unknown verifier and an id that comes twice, DataError for a
     file that cannot be read or written.
     """
     if verifier in NOT_YET:
@@ -75,7 +77,7 @@ def verify_file(
         async with VerifierPool(workers) as pool:
             with _opened(path) as file:
                 for chunk in _chunks(_read(file, path)):
-                    verdicts = await _verify(pool, built, chunk, progress)
+                    verdicts = await _verify(pool, built, chunk, progress, recheck)
                     counts.update(verdict.judgement.outcome.value for verdict in verdicts)
                     write(verdicts)
 
@@ -203,20 +205,15 @@ async def _verify(
     verifier: Verifier,
     chunk: list[Candidate | _Unreadable],
     progress: Callable[[int], None] | None,
+    recheck: float,
 ) -> list[Verdict]:
-    found = iter(await pool.verify(verifier, [item for item in chunk if isinstance(item, Candidate)], progress))
+    candidates = [item for item in chunk if isinstance(item, Candidate)]
+    found = iter(await verify_checked(pool, verifier, candidates, recheck, progress))
     return [next(found) if isinstance(item, Candidate) else _error(verifier, item) for item in chunk]
 
 
 def _error(verifier: Verifier, item: _Unreadable) -> Verdict:
-    return Verdict(
-        f"line {item.line}",
-        verifier.name,
-        verifier.version,
-        verifier.config_hash,
-        digest("i", item.text)[2:],
-        Judgement(Outcome.ERROR, f"line {item.line}: {item.why}", evidence={"line": item.line, "text": item.text}),
-        verifier.level,
-        verifier.backend,
-        verifier.isolation,
+    judgement = Judgement(
+        Outcome.ERROR, f"line {item.line}: {item.why}", evidence={"line": item.line, "text": item.text}
     )
+    return verifier.verdict(f"line {item.line}", digest("i", item.text)[2:], judgement)

@@ -74,6 +74,11 @@ class Verifier:
         """Identifies the options and limits under which the verdicts were given."""
         return digest("c", dict(self.config), self.time_limit, self.memory_limit)[2:]
 
+    def verdict(self, subject_id: str, inputs_hash: str, judgement: Judgement) -> Verdict:
+        """``judgement`` as this verifier's, where it was found elsewhere than in a worker."""
+        own = (self.name, self.version, self.config_hash)
+        return Verdict(subject_id, *own, inputs_hash, judgement, self.level, self.backend, self.isolation)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

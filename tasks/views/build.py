@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from tracemill.schemas import ids
 from tracemill.schemas.enums import Split
 from tracemill.schemas.recipe import ViewsSpec
+from tracemill.tasks.provenance import STAGE as INVOCATION
 from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.store import Commit, Funnel, RunStore
@@ -68,7 +69,7 @@ def _builds(run: RunStore) -> list[Commit]:
 
 
 def _build_id(run: RunStore, spec: ViewsSpec, tokenizer: Tokenizer | None) -> str:
-    read = [[commit.stage, commit.shard] for commit in run.commits() if commit.stage != STAGE]
+    read = [[commit.stage, commit.shard] for commit in run.commits() if commit.stage not in (STAGE, INVOCATION)]
     template = None if tokenizer is None else tokenizer.template_hash
     return ids.digest("views", VERSION, spec.model_dump(mode="json"), template, sorted(read))
 

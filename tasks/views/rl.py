@@ -56,8 +56,10 @@ WITH rates AS (
 )
 SELECT p.problem_id, p.prompt AS problem, p.gold, p.verifier, p.spec, r.best.c::DOUBLE / r.best.n::DOUBLE AS pass_rate,
     r.best.n AS n, r.best.c AS c, r.best.policy_id AS policy_id, m.model, a.template_id,
-    p.source, p.licence, p.domain, p.cluster_id, s.split, p.split AS own_split
+    p.source, p.licence, p.domain, p.cluster_id, s.split, p.split AS own_split, f.reason AS flag
 FROM problems p
+LEFT JOIN (SELECT subject_id, min(reason) AS reason FROM drops WHERE stage = 'problem' GROUP BY subject_id) f
+    ON f.subject_id = p.problem_id
 LEFT JOIN reference r ON r.problem_id = p.problem_id
 LEFT JOIN asked a ON a.problem_id = p.problem_id AND a.policy_id = r.best.policy_id
 LEFT JOIN policies m ON m.policy_id = r.best.policy_id
@@ -73,10 +75,10 @@ def rl_rows(
     found = arrow(connection, _PROBLEMS, {"incomplete": list(prompts.incomplete)}).combine_chunks()
     drops, kept, asked = DropRows(), [], []
     low, high = spec.pass_rate
-    columns = ("problem_id", "gold", "verifier", "pass_rate", "split", "own_split", "template_id")
+    columns = ("problem_id", "gold", "verifier", "pass_rate", "split", "own_split", "flag", "template_id")
     for row, values in enumerate(zip(*(found[name].to_pylist() for name in columns), strict=True)):
-        problem, gold, verifier, rate, split, own_split, template = values
-        reason = _reason(gold, verifier, rate, split, own_split, spec)
+        problem, gold, verifier, rate, split, own_split, flag, template = values
+        reason = _reason(gold, verifier, rate, split, own_split, flag, spec)
         if reason is not None:
             drops.add(f"view:{VIEW}", problem, reason, None if rate is None else f"pass rate {rate:.4g}")
             continue
@@ -94,11 +96,19 @@ def rl_rows(
 
 
 def _reason(
-    gold: str | None, verifier: str, rate: float | None, split: str, own_split: str, spec: ViewsSpec
+    gold: str | None,
+    verifier: str,
+    rate: float | None,
+    split: str,
+    own_split: str,
+    flag: str | None,
+    spec: ViewsSpec,
 ) -> str | None:
     low, high = spec.pass_rate
     if split == "test" and not spec.include_test:
         return "test_split" if own_split == "test" else "near_test_split"
+    if flag is not None:
+        return f"problem_{flag}"
     if verifier in NEEDS_GOLD and not (gold or "").strip():
         return "no_gold"
     if rate is None:

@@ -1,7 +1,7 @@
 """Which traces each view takes, and for every other the first reason that keeps it out.
 
 What must stay true: ``sft`` holds only traces whose final verdict is ``correct`` by a rule verifier (the one definition, the
-SQL view ``final_verdict``); problems of a test split, and their near-duplicates, are in no view unless the recipe says so;
+SQL view ``final_verdict``), and none of a problem that is flagged (``drops`` of stage ``problem``); problems of a test split, and their near-duplicates, are in no view unless the recipe says so;
 a trace is in a view or has one reason, never both and never neither.
 """
 
@@ -34,6 +34,8 @@ _DECISIONS: Final = """
 CREATE TEMP TABLE decided AS
 WITH apart AS (
     SELECT subject_id, min(reason) AS reason FROM drops WHERE stage = 'verify' GROUP BY subject_id
+), flagged AS (
+    SELECT subject_id, min(reason) AS reason FROM drops WHERE stage = 'problem' GROUP BY subject_id
 ), superseded AS (
     SELECT DISTINCT subject_id FROM drops WHERE reason = 'superseded' AND stage NOT LIKE 'view:%'
 ), rates AS (
@@ -54,6 +56,7 @@ WITH apart AS (
             WHEN t.kind NOT IN ('sample', 'imported', 'rationalised') THEN 'kind_' || t.kind
             WHEN t.kind = 'rationalised' AND s.split <> 'train' THEN 'rationalised_' || s.split
         END AS broken,
+        'problem_' || f.reason AS doubtful,
         CASE
             WHEN v.outcome = 'correct' THEN NULL
             WHEN v.outcome = 'error' THEN 'verifier_error'
@@ -66,14 +69,15 @@ WITH apart AS (
     LEFT JOIN policies m ON m.policy_id = t.policy_id
     LEFT JOIN final_verdict v ON v.subject_id = t.trace_id
     LEFT JOIN apart a ON a.subject_id = t.trace_id
+    LEFT JOIN flagged f ON f.subject_id = t.problem_id
     LEFT JOIN superseded x ON x.subject_id = t.trace_id
     LEFT JOIN rates r ON r.problem_id = t.problem_id AND r.policy_id = t.policy_id
 )
-SELECT * EXCLUDE (general, broken, unproven, cluster_split),
+SELECT * EXCLUDE (general, broken, doubtful, unproven, cluster_split),
     CASE WHEN kind = 'rationalised' AND cluster_split = 'train' THEN 'rationalised' ELSE cluster_split END AS split,
     general AS "all",
     coalesce(general, broken) AS unverified_mix,
-    coalesce(general, broken, unproven) AS sft
+    coalesce(general, broken, doubtful, unproven) AS sft
 FROM joined
 """
 

@@ -27,7 +27,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Verifiers from outside the repository, importable here and in workers."""
     monkeypatch.syspath_prepend(str(OUTSIDE))
     yield
-    for name in ("gullible", "hostile_checks"):
+    for name in ("gullible", "changing", "hostile_checks"):
         sys.modules.pop(name, None)
 
 
@@ -86,11 +86,47 @@ async def test_canaries_are_run_once_a_start_and_recorded(
             await labeller.prove()
             await labeller.prove()
             assert await labeller.label_owed() == 2
-    assert asked == [4, 0, 2]
+    assert [n for n in asked if n] == [4, 2]
     (row,) = run.read("runs").to_pylist()
     assert json.loads(row["canaries"])["gullible:verifier"] == {
         "version": "3", "good": 2, "bad": 2, "false_accepts": [], "lost": [], "passed": True,
     }  # fmt: skip
+    run.close()
+
+
+async def labelled(path: str, problems: list[Problem], tmp_path: Path, recheck: float) -> tuple[RunStore, int]:
+    options = {"state": str(tmp_path / "state")}
+    run, recipe = started(path, verifiers=[{"kind": "changing:verifier", "options": options}])
+    async with VerifierPool(1) as pool:
+        labeller = Labeller(run, pool, problems, recipe.verifiers, NullListener(), recheck=recheck)
+        return run, await labeller.label_owed()
+
+
+def outcomes(run: RunStore) -> list[str]:
+    return sorted(run.read("verdicts")["outcome"].to_pylist())
+
+
+async def test_a_verdict_that_changes_is_error_and_flags_its_problem_once(
+    bench: Any, said: Any, outside: None, tmp_path: Path
+) -> None:
+    path, problems = unlabelled(bench, said, "changing:verifier", "flip", "steady", "Flip")
+    run, _ = await labelled(path, problems, tmp_path, 1.0)
+    assert outcomes(run) == ["correct", "error", "error"]
+    (flag,) = [row for row in run.read("drops").to_pylist() if row["stage"] == "problem"]
+    assert (flag["subject_id"], flag["reason"]) == (problems[0].problem_id, "flaky")
+    assert "correct, then incorrect" in flag["detail"]
+    run.close()
+
+
+async def test_traces_of_a_verifier_that_calls_itself_otherwise_than_the_recipe_are_not_owed_again(
+    bench: Any, said: Any, outside: None, tmp_path: Path
+) -> None:
+    path, problems = unlabelled(bench, said, "changing:verifier", "steady", "mends")
+    run, given = await labelled(path, problems, tmp_path, 0.0)
+    run.close()
+    assert given == 2
+    run, given = await labelled(path, problems, tmp_path, 0.0)
+    assert given == 0
     run.close()
 
 

@@ -10,10 +10,17 @@ settings.load_profile("no-deadline")
 
 
 @pytest.fixture
-def hostile(monkeypatch):
-    """The module ``hostile_checks``, importable here and in workers."""
+def outside(monkeypatch):
+    """The modules of the folder ``outside`` can be imported, here and in workers."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "outside"))
+    yield
+    for name in ("hostile_checks", "gullible", "changing"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def hostile(outside):
+    """The module ``hostile_checks``."""
     import hostile_checks
 
-    yield hostile_checks
-    sys.modules.pop("hostile_checks", None)
+    return hostile_checks

@@ -315,3 +315,17 @@ class Letters:
                 labels += said if assistant else [-100] * len(said)
             made.append((ids, labels))
         return made
+
+
+def test_a_problem_that_is_flagged_is_in_no_training_view(maker, problem_of, view, reasons) -> None:
+    run = maker.start()
+    (flagged,) = maker.add(run, problem_of(0), [{"text": "7", "outcome": "correct"}])
+    maker.add(run, problem_of(1), [("7", "correct")])
+    flag = {"subject_id": problem_of(0).problem_id, "stage": "problem", "reason": "flaky", "detail": "twice"}
+    run.commit("verify", "flag", {"drops": pa.Table.from_pylist([flag], schema=schema_of("drops"))})
+    build_views(run, ViewsSpec())
+    assert [row["problem_id"] for row in view(run, "sft")["train"]] == [problem_of(1).problem_id]
+    assert [row["problem_id"] for row in view(run, "rl")["train"]] == [problem_of(1).problem_id]
+    assert len(view(run, "all")["train"]) == 2
+    assert reasons(run, "sft") == {flagged: "problem_flaky"}
+    assert reasons(run, "rl") == {problem_of(0).problem_id: "problem_flaky"}

@@ -1,6 +1,4 @@
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +11,10 @@ from tracemill.verifiers.registry import build_verifier
 
 
 @pytest.fixture
-def gullible(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "outside"))
+def gullible(outside):
     import gullible
 
-    yield gullible
-    sys.modules.pop("gullible", None)
+    return gullible
 
 
 async def report_of(verifier):
