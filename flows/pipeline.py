@@ -19,6 +19,7 @@ from tracemill.tasks.engines.registry import build_engine
 from tracemill.tasks.imports import read_traces
 from tracemill.tasks.labelling import Labeller
 from tracemill.tasks.loading import committed_problems, load, load_traces
+from tracemill.tasks.mining.build import mine
 from tracemill.tasks.plan import Attempts, Plan, Shard, plan
 from tracemill.tasks.provenance import commit_policy, invocation
 from tracemill.tasks.reporting.listener import Listener, NullListener
@@ -216,6 +217,8 @@ def prompt_text(template: Template, problem: Problem) -> str:
 
 
 def finish(run: RunStore, recipe: Recipe | ImportRecipe, listener: Listener) -> None:
-    """Build the views from what is committed."""
+    """Mine the failures where the recipe wants it, and build the views from what is committed."""
+    if recipe.mining is not None:
+        mine(run, recipe.mining, recipe.views.validation, listener)
     listener.stage("views", None)
     build_views(run, recipe.views, listener)

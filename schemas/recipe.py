@@ -139,6 +139,23 @@ class ViewsSpec(_Model):
         return self
 
 
+class MiningSpec(_Model):
+    """What the failures of a run are made into: pairs of a wrong attempt and its correction, and what is built on them.
+
+    A pair is drawn with a weight of exp(alpha * gain in value + beta * similarity).
+    """
+
+    seed: int = Field(0, ge=0)
+    alpha: float = Field(1.0, ge=0, le=100, description="weight of the gain in value")
+    beta: float = Field(4.0, ge=0, le=100, description="weight of the similarity")
+    candidates: int = Field(4, ge=1, le=64, description="right attempts that each wrong one is compared with")
+    pairs_per_problem: int = Field(16, ge=1, description="most pairs of one problem")
+    uses_per_trace: int = Field(2, ge=1, description="most pairs that one attempt is in")
+    controls: float = Field(0.2, ge=0, le=0.9, description="share of right attempts that are to stay as they are")
+    same_policy: bool = Field(True, description="both attempts by the same policy")
+    round_gap: int = Field(1, ge=0, description="most rounds between the two attempts")
+
+
 class BudgetSpec(_Model):
     """Stop asking when this much was spent; what is finished stays."""
 
@@ -182,6 +199,7 @@ class Recipe(_Document):
     recheck: float = _tunable(
         0.01, ge=0, le=1, description="share of the verdicts that are given twice, to find flaky ones"
     )
+    mining: MiningSpec | None = _tunable(None, description="make learning data of the failures; {} for the defaults")
     views: ViewsSpec = _tunable(ViewsSpec())
     budget: BudgetSpec = _tunable(BudgetSpec())
     orchestrator: Literal["prefect", "none"] = _tunable(
@@ -230,5 +248,6 @@ class ImportRecipe(_Document):
     recheck: float = _tunable(
         0.01, ge=0, le=1, description="share of the verdicts that are given twice, to find flaky ones"
     )
+    mining: MiningSpec | None = _tunable(None, description="make learning data of the failures; {} for the defaults")
     views: ViewsSpec = _tunable(ViewsSpec())
     baseline: bool = _tunable(True)

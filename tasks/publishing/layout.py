@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from tracemill.schemas.tables import TABLES, check_version, schema_of
 from tracemill.tasks.publishing.scrub import Scrubber, clean, columns_of, refuse_secrets
 from tracemill.tasks.store import RunStore
+from tracemill.tasks.store.builds import counted
 from tracemill.tasks.store.location import guarded, location_of
-from tracemill.tasks.views import current_drops_files
 from tracemill.tasks.views.write import view_files
 
 #: The tables that explain every row of a view (promise 2); published always, the others when they have rows.
@@ -90,10 +90,7 @@ def _view(
 
 
 def _table(run: RunStore, folder: str, table: str, scrubber: Scrubber, held: Mapping[str, str]) -> Config | None:
-    if table == "drops":
-        paths = current_drops_files(run)
-    else:
-        paths = [file.path for commit in run.commits() for file in commit.files if file.table == table]
+    paths = [file.path for commit in counted(run.commits()) for file in commit.files if file.table == table]
     if not paths and table not in EXPLAINING:
         return None
     out, rows = _Files(folder, f"{DATA}/{table}/part", schema_of(table)), 0

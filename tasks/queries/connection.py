@@ -1,7 +1,7 @@
 """A DuckDB connection over the committed rows of runs.
 
 What must stay true: only files that a commit lists are read, so a live run shows whole shards and nothing else; a file of
-a table version that this code does not know is refused; of the views' drops only those of the newest build count.
+a table version that this code does not know is refused; of mining and of the views only the newest build counts.
 Nothing is downloaded: DuckDB's extensions are neither installed nor loaded on demand.
 """
 
@@ -20,9 +20,8 @@ import pyarrow.parquet as pq
 
 from tracemill.schemas.tables import TABLES, check_version, schema_of
 from tracemill.tasks.store import Commit, RunStore
+from tracemill.tasks.store.builds import counted
 from tracemill.verifiers.normal import normal_form
-
-VIEWS_STAGE: Final = "views"
 
 _CONFIG: Final = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 _FUNNELS: Final = pa.schema(
@@ -84,10 +83,8 @@ def _fill(
 
 
 def current_commits(run: RunStore) -> list[Commit]:
-    """The commits of ``run`` in the order in which they were made, of stage ``views`` only the newest."""
-    commits = sorted(run.commits(), key=lambda commit: (commit.created_at, commit.stage, commit.shard))
-    builds = [commit for commit in commits if commit.stage == VIEWS_STAGE]
-    return [commit for commit in commits if commit.stage != VIEWS_STAGE or commit is builds[-1]]
+    """The commits of ``run`` in the order in which they were made, of what is built anew only the newest whole build."""
+    return counted(sorted(run.commits(), key=lambda commit: (commit.created_at, commit.stage, commit.shard)))
 
 
 def _labels(runs: Sequence[RunStore]) -> list[str]:

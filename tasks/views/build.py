@@ -21,12 +21,13 @@ from tracemill.tasks.provenance import STAGE as INVOCATION
 from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.store import Commit, Funnel, RunStore
+from tracemill.tasks.store.builds import VIEWS, counted, shard_of
 from tracemill.tasks.tokenizer import Tokenizer
 from tracemill.tasks.views import rl, rows, tokenized
 from tracemill.tasks.views.select import TRACE_VIEWS, DropRows, Selection, select, trace_batches
 from tracemill.tasks.views.write import Generation, built
 
-STAGE: Final = "views"
+STAGE: Final = VIEWS
 
 #: Of the rules in this package; a build by other rules is another build.
 VERSION: Final = 2
@@ -50,17 +51,16 @@ def build_views(run: RunStore, spec: ViewsSpec, listener: Listener | None = None
         generation.close()
         if committed is None:
             documents = [funnel.document() for funnel in funnels]
-            shard = f"{len(builds):06d}-{build.rpartition('_')[2]}"
-            run.commit(STAGE, shard, {"drops": drops}, info={"build": build, "funnels": documents})
+            run.commit(
+                STAGE, shard_of(len(builds), build), {"drops": drops}, info={"build": build, "funnels": documents}
+            )
         generation.swap()
     return funnels
 
 
 def current_drops_files(run: RunStore) -> list[str]:
     """Paths, relative to the run, of the committed files of ``drops``, of the views' builds only the newest."""
-    newest = _builds(run)[-1:]
-    commits = [commit for commit in run.commits() if commit.stage != STAGE] + newest
-    return [file.path for commit in commits for file in commit.files if file.table == "drops"]
+    return [file.path for commit in counted(run.commits()) for file in commit.files if file.table == "drops"]
 
 
 def _builds(run: RunStore) -> list[Commit]:
@@ -69,7 +69,7 @@ def _builds(run: RunStore) -> list[Commit]:
 
 
 def _build_id(run: RunStore, spec: ViewsSpec, tokenizer: Tokenizer | None) -> str:
-    read = [[commit.stage, commit.shard] for commit in run.commits() if commit.stage not in (STAGE, INVOCATION)]
+    read = [[commit.stage, commit.shard] for commit in counted(run.commits()) if commit.stage not in (STAGE, INVOCATION)]
     template = None if tokenizer is None else tokenizer.template_hash
     return ids.digest("views", VERSION, spec.model_dump(mode="json"), template, sorted(read))
 

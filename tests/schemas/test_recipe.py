@@ -62,6 +62,7 @@ def test_the_identity_is_exactly_what_decides_the_attempts():
         {"shard_size": 5},
         {"shards_in_flight": 9},
         {"baseline": False},
+        {"mining": {"beta": 2.0}},
         {"budget": {"usd": 1.0}},
         {"views": {"cap": 3}},
         {"verifiers": [{"kind": "answer"}]},

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pytest
 
 from tracemill.schemas.errors import StoreError
+from tracemill.schemas.recipe import MiningSpec
 from tracemill.schemas.records import Problem
 from tracemill.schemas.tables import TABLES, schema_of
+from tracemill.tasks.mining.build import mine
 from tracemill.tasks.queries import connect
 from tracemill.tasks.store import Funnel, RunStore
 
@@ -193,7 +195,7 @@ def test_a_live_run_shows_its_committed_shards_and_nothing_else(bench: Any, said
 def test_only_the_newest_build_of_the_views_counts(bench: Any, said: Any) -> None:
     path = bench.run([(SUM, [said("2")])]).path
     writer = RunStore.start(path, RunStore.open(path).recipe())
-    for build, reason in (("a", "over_cap"), ("b", "incorrect")):
+    for build, reason in (("000000-a", "over_cap"), ("000001-b", "incorrect")):
         drop = {"subject_id": "t_1", "stage": "view:sft", "reason": reason, "detail": None}
         writer.commit(
             "views",
@@ -232,7 +234,10 @@ def test_every_example_of_the_documentation_runs(bench: Any, said: Any, by_rule:
     queries = re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert len(queries) >= 6
     recorded = ("recorded:label", "incorrect", "learned", "1")
-    run = bench.run([(SUM, [said("2", [by_rule("correct"), recorded])]), (OTHER, [said("5", [by_rule("incorrect")])])])
+    attempts = [said("2", [by_rule("correct"), recorded]), said("3", [by_rule("incorrect")])]
+    path = bench.run([(SUM, attempts), (OTHER, [said("5", [by_rule("incorrect")])])]).path
+    with RunStore.start(path, RunStore.open(path).recipe()) as run:
+        mine(run, MiningSpec(), 0.0)
     for query in queries:
         assert rows(run, query), query
 

@@ -1,0 +1,41 @@
+"""Feedback says what went wrong and never what would be right."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracemill.tasks.mining.feedback import LONGEST, feedback
+
+
+def test_an_answer_is_named_as_wrong():
+    assert feedback("different", json.dumps({"answer": "8", "decided_by": "number"}), "7") == (
+        "The answer 8 is not correct."
+    )
+
+
+def test_errors_of_code_and_proofs_are_told():
+    assert feedback("failed", json.dumps({"error": "IndexError: list index out of range"})) == (
+        "IndexError: list index out of range"
+    )
+    messages = [{"line": 3, "column": 7, "message": "unknown identifier 'foo'"}]
+    assert feedback("failed", json.dumps({"messages": messages})) == "3:7: unknown identifier 'foo'"
+
+
+def test_fields_that_are_not_known_stay_untold():
+    assert feedback("below full score", json.dumps({"entry_answer": "7"})) == (
+        "This attempt is not correct: below full score."
+    )
+
+
+@given(st.text(min_size=1, max_size=5), st.text(max_size=40), st.text(max_size=40))
+def test_the_gold_answer_is_never_told(gold, reason, error):
+    said = feedback(reason, json.dumps({"error": error}), gold)
+    if gold.strip() and gold.strip() not in "This attempt is not correct.":
+        assert gold.strip() not in said
+
+
+def test_a_long_one_is_cut():
+    assert len(feedback("x", json.dumps({"error": "e" * 9000}))) == LONGEST
