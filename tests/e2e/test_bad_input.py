@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,13 @@ def test_a_tunable_change_resumes_and_only_adds(tmp_path: Path, tracemill: Trace
     assert tracemill("run", write(tmp_path, strategy={"n": 3}), "--out", "run").returncode == 0
     rows = tracemill("sql", "SELECT count(*) AS n FROM traces", "--run", "run", "--format", "json")
     assert json.loads(rows.stdout) == [{"n": 12}]
+
+
+def test_a_finished_run_given_again_adds_nothing_but_that_it_was_started(tmp_path: Path, tracemill: Tracemill) -> None:
+    for _ in range(2):
+        assert tracemill("run", write(tmp_path), "--out", "run").returncode == 0
+    stages = Counter(path.name.partition("-")[0] for path in (tmp_path / "run" / "_commits").iterdir())
+    assert (stages["run"], stages["views"]) == (2, 1)
 
 
 def test_a_dry_run_prints_the_prompt_and_counts_and_writes_nothing(tmp_path: Path, tracemill: Tracemill) -> None:
