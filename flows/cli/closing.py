@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 from tracemill.flows.cli.show_tables import print_grid
@@ -40,15 +42,24 @@ def print_closing(run: RunStore, shown: int = 0) -> None:
         print(example_text(example) + "\n")
     for line in remarks(summary):
         print(line + "\n")
-    named = shlex.quote(place)
+    named, command = shlex.quote(place), shlex.quote(as_typed())
     print(
         "Next:\n"
-        f"  tracemill sql 'FROM pass_rate ORDER BY pass_rate LIMIT 20' --run {named}\n"
-        f"  tracemill sql 'FROM disagreements' --run {named}\n"
-        f"  tracemill show {picked[0].trace_id if picked else (first and first[0]) or 'ID'} --run {named}\n"
-        f"  tracemill report {named}\n"
-        f"  tracemill publish {named} --repo ORG/NAME --dry-run out"
+        f"  {command} sql 'FROM pass_rate ORDER BY pass_rate LIMIT 20' --run {named}\n"
+        f"  {command} sql 'FROM disagreements' --run {named}\n"
+        f"  {command} show {picked[0].trace_id if picked else (first and first[0]) or 'ID'} --run {named}\n"
+        f"  {command} report {named}\n"
+        f"  {command} publish {named} --repo ORG/NAME --dry-run out"
     )
+
+
+def as_typed() -> str:
+    """What to type for this command: its name where the shell finds it under that, else the path that it was started by."""
+    name, here = "tracemill", sys.argv[0]
+    found = shutil.which(name)
+    if os.path.basename(here) != name or (found is not None and os.path.exists(here) and os.path.samefile(found, here)):
+        return name
+    return here
 
 
 def remarks(summary: Summary) -> list[str]:

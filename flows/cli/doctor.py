@@ -78,7 +78,7 @@ def checks() -> Iterator[tuple[str, bool | None, str]]:
         "nvidia-smi on the PATH" if shutil.which("nvidia-smi") else "only vLLM needs one",
     )
     yield "prefect", *_module("prefect", "pip install prefect")
-    yield "verifier answer", *_module("math_verify", "pip install 'math-verify[antlr4_13_2]'")
+    yield "verifier answer", *_module("math_verify", "pip install math-verify")
     yield "verifier puzzle", *_module("reasoning_gym", "pip install reasoning-gym")
     yield "verifier pool", True, "worker processes, one a core unless the recipe sets verifier_workers"
     yield "sandbox", None, "n/a: no verifier here runs a candidate's code"

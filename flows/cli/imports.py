@@ -15,7 +15,14 @@ def import_(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE", help="Files with traces (.jsonl, .jsonl.gz, .parquet ...).")
     ],
-    map_: Annotated[str, typer.Option("--map", metavar="FORMAT", help="How the files are shaped, or module:function.")],
+    map_: Annotated[
+        str,
+        typer.Option(
+            "--map",
+            metavar="FORMAT",
+            help="columns, nemo, openai, openr1, reasoning, rollouts, sharegpt, or module:function.",
+        ),
+    ],
     columns: Annotated[
         list[str] | None, typer.Option(metavar="OURS=THEIRS", help="A column that has another name; repeatable.")
     ] = None,
@@ -39,10 +46,13 @@ def import_(
 ) -> None:
     """Take traces that exist already: verify, curate and query them as any run's.
 
+    Besides columns, --columns takes labels=COLUMN,... (what the data itself says is right; known names are found) and
+    skip_kinds=KIND,... (traces of these kinds, whose answer only execution can tell, are kept and set apart by name).
+
     \b
     Examples:
       tracemill import chats.jsonl --map openai --model my-model
-      tracemill import outputs.jsonl.gz --map columns --problems gsm8k=test.jsonl.gz
+      tracemill import outputs.jsonl.gz --map columns --problems gsm8k=test.jsonl.gz --columns skip_kinds=program
       tracemill import dump.parquet --map reasoning --columns gold=answer --set views.include_test=true
     """
     import asyncio

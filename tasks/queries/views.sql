@@ -154,7 +154,7 @@ UNION ALL
 SELECT m.run, 'majority', m.problem_id, m.problem_id, m.policy_id, 'majority', 'pseudo', m.answer,
     'gold', 'rule', p.gold, m.answer, p.gold, m.votes
 FROM majority m JOIN problems p ON p.run = m.run AND p.problem_id = m.problem_id
-WHERE p.gold IS NOT NULL AND m.correct = 0;
+WHERE p.gold IS NOT NULL AND m.correct = 0 AND m.voters > 1;
 
 CREATE VIEW funnel AS
 WITH stages AS (

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tracemill.flows.cli import app
+from tracemill.flows.cli.closing import as_typed
 from tracemill.schemas.records import Problem
 
 PROBLEM = Problem("1 + 1?", "answer", "hand", gold="2", domain="sum")
@@ -215,3 +216,15 @@ def test_doctor_runs_the_canaries_and_fails_where_a_verifier_does(
     done = tracemill("doctor", "--canaries")
     assert done.code == 1
     assert "accepts: really right" in done.out
+
+
+def test_the_next_commands_can_be_typed_as_they_stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ours, other = tmp_path / "ours" / "tracemill", tmp_path / "other" / "tracemill"
+    for path in (ours, other):
+        path.parent.mkdir()
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    for folder, typed in ((ours.parent, "tracemill"), (other.parent, str(ours)), (tmp_path, str(ours))):
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setattr("sys.argv", [str(ours), "run"])
+        assert as_typed() == typed

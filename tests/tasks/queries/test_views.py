@@ -132,6 +132,11 @@ def test_disagreements_name_both_sides_and_a_wrong_majority(bench: Any, said: An
     assert (majority["kind"], majority["first_outcome"], majority["gold"]) == ("majority", "7", "2")
 
 
+def test_one_wrong_answer_alone_is_no_wrong_majority(bench: Any, said: Any, by_rule: Any) -> None:
+    alone = bench.run([(SUM, [said("7", [by_rule("incorrect")])])])
+    assert rows(alone, "FROM disagreements") == []
+
+
 @pytest.mark.parametrize(
     ("golds", "share"),
     [
