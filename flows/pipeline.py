@@ -7,6 +7,7 @@ recipe again ends in the same tables.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from tracemill.tasks.imports import read_traces
 from tracemill.tasks.labelling import Labeller
 from tracemill.tasks.loading import committed_problems, load, load_traces
 from tracemill.tasks.mining.build import mine
+from tracemill.tasks.opinions import registry as opinions
 from tracemill.tasks.plan import Attempts, Plan, Shard, plan
 from tracemill.tasks.provenance import commit_policy, invocation
 from tracemill.tasks.reporting.listener import Listener, NullListener
@@ -30,6 +32,7 @@ from tracemill.tasks.strategies.registry import build_strategy
 from tracemill.tasks.template_library import build_template
 from tracemill.tasks.templates import Template, render
 from tracemill.tasks.views import build_views
+from tracemill.verifiers.base import Verifier
 from tracemill.verifiers.pool import VerifierPool
 
 #: Characters to a token, for estimates before any tokenizer is known.
@@ -103,8 +106,7 @@ async def synthesize(
             if todo.shards:
                 await _sample(sampler, labeller, todo, recipe, orchestrator or PlainOrchestrator())
             run.drop_spent_ledgers()
-            if recipe.strategy.kind == "self_consistency":
-                labelling.vote(run)
+            begun.verifiers = await _opinions(run, recipe, problems, labeller, listener)
         for warning in run.warnings:
             listener.note(warning)
         finish(run, recipe, listener)
@@ -153,6 +155,7 @@ async def import_traces(
         async with pool:
             listener.stage(labelling.STAGE, imported.traces.num_rows - len(apart))
             await labeller.label_owed()
+            begun.verifiers = await _opinions(run, recipe, problems, labeller, listener)
         finish(run, recipe, listener)
     return run
 
@@ -178,10 +181,21 @@ async def verify_run(path: str, *, recheck: float | None = None, listener: Liste
             asked, mended = await labeller.answer_errors()
             given = await labeller.label_owed()
             compared, differing = await labeller.compare(share)
-        if isinstance(recipe, Recipe) and recipe.strategy.kind == "self_consistency":
-            labelling.vote(run)
+            begun.verifiers = await _opinions(run, recipe, problems, labeller, listener)
         finish(run, recipe, listener)
     return Reverified(given, asked, mended, compared, tuple(differing))
+
+
+async def _opinions(
+    run: RunStore, recipe: Recipe | ImportRecipe, problems: Sequence[Problem], labeller: Labeller, listener: Listener
+) -> Mapping[str, Verifier]:
+    """Give the opinions that the recipe asks for, once the rule verifiers have spoken; all verifiers that took part."""
+    specs = opinions.asked_for(recipe, problems)
+    found = opinions.verifiers_of(specs)
+    for name, verifier in found.items():
+        await labeller.trust(name, verifier)
+    await opinions.give(run, specs, problems, listener)
+    return {**labeller.verifiers, **found}
 
 
 async def dry_run(recipe: Recipe, out: str | None = None) -> DryRun:

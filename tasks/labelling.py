@@ -21,13 +21,13 @@ from tracemill.schemas.enums import Outcome
 from tracemill.schemas.recipe import VerifierSpec
 from tracemill.schemas.records import Drop, Problem
 from tracemill.schemas.tables import schema_of
+from tracemill.tasks.opinions.names import OPINIONS
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.sampling import candidate_of
 from tracemill.tasks.store import Commit, Funnel, RunStore
 from tracemill.verifiers.base import Candidate, Judgement, Verdict, Verifier
 from tracemill.verifiers.canaries.base import CanaryError, Report, prove
 from tracemill.verifiers.canaries.registry import find_suite
-from tracemill.verifiers.consensus import consensus_verdicts
 from tracemill.verifiers.pool import VerifierPool
 from tracemill.verifiers.recheck import FLAKY, SHARE, differ, disputed, is_chosen, is_flaky, verify_checked
 from tracemill.verifiers.registry import build_verifier
@@ -36,7 +36,6 @@ from tracemill.verifiers.verdicts import verdict_table
 STAGE: Final = "verify"
 #: The stage of the ``drops`` rows that flag a problem: all its traces stay out of training views, for that reason.
 PROBLEM: Final = "problem"
-CONSENSUS: Final = "consensus"
 COLUMNS: Final = ("trace_id", "problem_id", "text", "finish_reason", "error")
 
 
@@ -57,8 +56,8 @@ class Labeller:
         self._recheck, self._flagged = recheck, _flagged(run)
         self._problems = {problem.problem_id: problem for problem in problems}
         options = {spec.kind: spec for spec in specs}
-        named = {problem.verifier for problem in problems}
-        self._extra = [spec.kind for spec in specs if spec.all_problems]
+        named = {problem.verifier for problem in problems} - OPINIONS
+        self._extra = [spec.kind for spec in specs if spec.all_problems and spec.kind not in OPINIONS]
         self._apart = apart
         self.canaries: dict[str, Report | None] = {}
         self._proving = asyncio.Lock()
@@ -76,12 +75,11 @@ class Labeller:
 
     async def prove(self) -> None:
         """Run the canaries of every verifier that has not had them. Raises CanaryError for one that fails."""
-        for name in self.verifiers:
-            await self._trusted(name)
+        for name, verifier in self.verifiers.items():
+            await self.trust(name, verifier)
 
-    async def _trusted(self, name: str) -> Verifier:
-        """The verifier, once its canaries have passed; one that has none is taken as it is."""
-        verifier = self.verifiers[name]
+    async def trust(self, name: str, verifier: Verifier) -> Verifier:
+        """``verifier``, once its canaries have passed; one that has none is taken as it is. Raises CanaryError."""
         if name not in self.canaries:
             async with self._proving:
                 if name not in self.canaries:
@@ -91,6 +89,9 @@ class Labeller:
         if report is not None and not report.passed:
             raise CanaryError(report)
         return verifier
+
+    async def _trusted(self, name: str) -> Verifier:
+        return await self.trust(name, self.verifiers[name])
 
     async def label(self, commit: Commit) -> None:
         """Verify the traces that ``commit`` brought and commit their verdicts."""
@@ -127,6 +128,7 @@ class Labeller:
             self._problems[problem].verifier if problem in self._problems else None
             for problem in traces["problem_id"].to_pylist()
         ]  # None beyond a lowered limit: left as it is
+        names = [name if name in self.verifiers else None for name in names]  # an opinion is given later
         column = pa.array(names, pa.string())
         usable = pc.and_(
             pc.is_null(traces["error"]), pc.invert(pc.is_in(traces["trace_id"], value_set=self._set_apart()))
@@ -277,21 +279,3 @@ def _flagged(run: RunStore) -> set[str]:
     drops = run.read("drops", ["subject_id", "stage", "reason"])
     flaky = pc.and_(pc.equal(drops["stage"], PROBLEM), pc.equal(drops["reason"], FLAKY))
     return set(drops["subject_id"].filter(flaky).to_pylist())
-
-
-def vote(run: RunStore) -> None:
-    """Majority verdicts (level ``pseudo``) for problems whose set of answers has none yet (algorithms §2.2)."""
-    table = run.read("traces", ["trace_id", "problem_id", "answer", "error"])
-    drops = run.read("drops", ["subject_id", "reason"])
-    superseded = drops.filter(pc.equal(drops["reason"], "superseded"))["subject_id"]
-    replaced = pc.is_in(table["trace_id"], value_set=superseded.combine_chunks())
-    table = table.filter(pc.and_(pc.is_null(table["error"]), pc.invert(replaced)))
-    verdicts = consensus_verdicts(
-        list(zip(*(table[name].to_pylist() for name in ("trace_id", "problem_id", "answer")), strict=True))
-    )
-    stands = run.read("verdicts", ["subject_id", "verifier", "inputs_hash"])
-    have = set(zip(*(column.to_pylist() for column in stands.columns), strict=True))
-    new = [verdict for verdict in verdicts if (verdict.subject_id, verdict.verifier, verdict.inputs_hash) not in have]
-    if new:
-        shard_id = ids.digest("shard", CONSENSUS, [(v.subject_id, v.inputs_hash) for v in new])
-        run.commit(CONSENSUS, shard_id, {"verdicts": verdict_table(new)}, Funnel(CONSENSUS, len(new), len(new), {}))

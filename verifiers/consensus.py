@@ -1,24 +1,54 @@
 """Majority vote: what the attempts at one problem agree on, where there is no gold answer or beside it.
 
 What must stay true: answers vote by equivalence class, so that re-formatting one changes nothing; an attempt without an
-answer has no vote; a tie is flagged; and the verdicts carry level ``pseudo``: an opinion, never a rule's ``correct``
-(self-consistency, Wang et al. 2203.11171 §2; algorithms §2.2).
+answer has no vote; a tie, too few voters or too small a share is no consensus, and then nobody is right or wrong; the
+verdicts carry level ``pseudo`` and name the answer that they go by: an opinion, never a rule's ``correct``
+(self-consistency, Wang et al. 2203.11171 §2; thresholds: algorithms §2.2).
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 from tracemill.schemas.enums import Level, Outcome
+from tracemill.schemas.errors import UsageError
 from tracemill.schemas.ids import digest
-from tracemill.verifiers.base import Judgement, Verdict
+from tracemill.verifiers.base import Candidate, Judgement, Verdict, Verifier
+from tracemill.verifiers.extract import extract
 from tracemill.verifiers.normal import normal_form, number, tidy
 
 NAME: Final = "consensus"
-VERSION: Final = "1"
+VERSION: Final = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``share`` of the votes, in (0, 1], that the winner needs, of at least ``voters`` votes. ``all``: problems that have a
+    gold answer vote too."""
+
+    share: float = 0.5
+    voters: int = 16
+    all: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.share, bool) or not isinstance(self.share, int | float) or not 0 < self.share <= 1:
+            raise UsageError(f"option share must be a number in (0, 1], not {self.share!r}")
+        if type(self.voters) is not int or self.voters < 1:
+            raise UsageError(f"option voters must be a whole number of at least 1, not {self.voters!r}")
+        if not isinstance(self.all, bool):
+            raise UsageError(f"option all must be true or false, not {self.all!r}")
+
+
+def read_options(given: Mapping[str, Any]) -> Options:
+    """``given`` as ``Options``. Raises UsageError for an unknown key or an impossible value."""
+    known = [f.name for f in fields(Options)]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise UsageError(f"unknown option {unknown[0]!r} of consensus", mend=f"one of {', '.join(known)}")
+    return Options(**given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +62,7 @@ class Vote:
     share: float
     tied: bool
     keys: tuple[str | None, ...]
+    label: str | None = None  # the winner as most of its voters wrote it
 
     @property
     def margin(self) -> float:
@@ -51,7 +82,9 @@ def vote(answers: Sequence[str | None]) -> Vote:
         return Vote({}, None, 0.0, False, keys)
     winner, most = max(counts.items(), key=lambda item: item[1])  # of equal counts the first to appear
     tied = sum(count == most for count in counts.values()) > 1
-    return Vote(dict(counts), winner, most / counts.total(), tied, keys)
+    written = Counter(answer for answer, key in zip(answers, keys, strict=True) if answer is not None and key == winner)
+    label = min(written, key=lambda answer: (-written[answer], len(answer), answer))
+    return Vote(dict(counts), winner, most / counts.total(), tied, keys, label)
 
 
 def _classes(answers: Sequence[str | None]) -> tuple[str | None, ...]:
@@ -63,40 +96,66 @@ def _classes(answers: Sequence[str | None]) -> tuple[str | None, ...]:
     return tuple(keys)
 
 
-def consensus_verdicts(subjects: Sequence[tuple[str, str, str | None]]) -> list[Verdict]:
-    """One verdict for each (trace id, problem id, extracted answer), in order.
+def consensus_verdicts(
+    subjects: Sequence[tuple[str, str, str | None]], verifier: Verifier | None = None
+) -> list[Verdict]:
+    """One verdict for each (trace id, problem id, extracted answer), in order, under the thresholds of ``verifier``.
 
-    ``correct`` for the winner's class, ``incorrect`` for the others, ``unparsed`` without an answer; level ``pseudo``;
-    ``score`` is the class's share of the votes. The evidence says share, margin, voters and whether the vote was tied.
+    ``correct`` for the winner's class, ``incorrect`` for the others, ``unparsed`` without an answer and, for all of a
+    problem, where there is no consensus; ``score`` is the class's share of the votes. The evidence says the label and its
+    source, share, margin, voters, and whether the vote was tied.
     """
+    verifier = verifier or consensus()
+    options = read_options(verifier.config)
     by_problem: dict[str, list[int]] = defaultdict(list)
     for place, (_, problem, _) in enumerate(subjects):
         by_problem[problem].append(place)
-    config = digest("c", NAME, VERSION)[2:]
     verdicts: dict[int, Verdict] = {}
     for problem, places in by_problem.items():
-        found = vote([subjects[place][2] for place in places])
-        total = sum(found.classes.values())
+        answers = [subjects[place][2] for place in places]
+        found = vote(answers)
         cast = digest("i", problem, sorted(found.classes.items()))[2:]
-        for place, key in zip(places, found.keys, strict=True):
-            verdicts[place] = Verdict(
-                subjects[place][0],
-                NAME,
-                VERSION,
-                config,
-                digest("i", cast, key)[2:],
-                _judgement(found, key, total, subjects[place][2]),
-                Level.PSEUDO,
-                "python",
-                "none",
-            )
+        for place, key, answer in zip(places, found.keys, answers, strict=True):
+            judgement = _judgement(found, key, answer, options)
+            verdicts[place] = verifier.verdict(subjects[place][0], digest("i", cast, key)[2:], judgement)
     return [verdicts[place] for place in range(len(subjects))]
 
 
-def _judgement(found: Vote, key: str | None, total: int, answer: str | None) -> Judgement:
-    evidence = {"share": found.share, "margin": found.margin, "voters": total, "tied": found.tied}
+def check(candidate: Candidate, config: Mapping[str, Any]) -> Judgement:
+    """Whether the answer of one response is what ``spec["answers"]``, those of all attempts, agree on."""
+    answers = candidate.spec.get("answers")
+    if not isinstance(answers, list) or not all(isinstance(a, str | None) for a in answers):
+        return Judgement(Outcome.ERROR, "the spec has no list of answers to vote")
+    own = extract(candidate.response, candidate.finish_reason, choices=candidate.choices).answer
+    key = _classes([*answers, own])[-1]
+    return _judgement(vote(answers), key, own, read_options(config))
+
+
+def _judgement(found: Vote, key: str | None, answer: str | None, options: Options) -> Judgement:
+    total = sum(found.classes.values())
+    evidence: dict[str, Any] = {
+        "share": found.share,
+        "margin": found.margin,
+        "voters": total,
+        "tied": found.tied,
+        "source": NAME,
+    }
+    if total < options.voters or found.share < options.share or found.tied:
+        votes = max(found.classes.values(), default=0)
+        wanted = f"{options.share:g} of at least {options.voters} is asked for"
+        tied = ", tied" if found.tied else ""
+        return Judgement(Outcome.UNPARSED, f"no consensus: {votes} of {total} votes{tied}; {wanted}", evidence=evidence)
+    evidence["label"] = found.label
     if key is None:
         return Judgement(Outcome.UNPARSED, "no answer, no vote", evidence=evidence)
-    outcome = Outcome.CORRECT if key == found.winner else Outcome.INCORRECT
-    reason = ("with" if key == found.winner else "against") + " the majority" + (" (tied)" if found.tied else "")
-    return Judgement(outcome, reason, found.classes[key] / total, answer, evidence)
+    with_it = key == found.winner
+    outcome = Outcome.CORRECT if with_it else Outcome.INCORRECT
+    reason = f"{'with' if with_it else 'against'} the majority"
+    return Judgement(outcome, reason, found.classes.get(key, 0) / total, answer, evidence)
+
+
+def consensus(options: Mapping[str, Any] | None = None) -> Verifier:
+    """The ``consensus`` verifier with these options. Raises UsageError for an unknown one."""
+    given = dict(options or {})
+    read_options(given)
+    return Verifier(NAME, VERSION, check, given, Level.PSEUDO)

@@ -18,12 +18,13 @@ from typing import Any, Final
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.ids import text_hash
 from tracemill.schemas.plugins import resolve
-from tracemill.verifiers import answer, puzzle
+from tracemill.verifiers import answer, consensus, puzzle
 from tracemill.verifiers.base import Verifier
 
 GROUP: Final = "tracemill.verifiers"
 _BUILT_IN: Final[Mapping[str, Callable[[Mapping[str, Any]], Verifier]]] = {
     "answer": answer.verifier,
+    "consensus": consensus.consensus,
     "puzzle": puzzle.verifier,
 }
 

@@ -117,6 +117,17 @@ SELECT run, problem_id, policy_id, strategy, arg_min(answer, class) AS answer, m
 FROM polls WHERE votes = most
 GROUP BY run, problem_id, policy_id, strategy;
 
+-- What stands in for a gold answer, and how sure the vote was.
+CREATE VIEW pseudo_labels AS
+SELECT v.run, t.problem_id, any_value(json_extract_string(v.evidence, '$.label')) AS label,
+    any_value(json_extract_string(v.evidence, '$.source')) AS source,
+    any_value(json_extract(v.evidence, '$.share')::DOUBLE) AS share,
+    any_value(json_extract(v.evidence, '$.margin')::DOUBLE) AS margin,
+    any_value(json_extract(v.evidence, '$.voters')::BIGINT) AS voters
+FROM current_verdicts v JOIN traces t ON t.run = v.run AND t.trace_id = v.subject_id
+WHERE v.verifier = 'consensus' AND v.outcome = 'correct'
+GROUP BY v.run, t.problem_id;
+
 CREATE VIEW blind_baseline AS
 WITH golds AS (
     SELECT run, source, domain, answer_class(gold) AS class, min(gold) AS gold, count(*) AS hits

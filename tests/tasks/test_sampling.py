@@ -13,7 +13,6 @@ from tracemill.schemas.recipe import Recipe
 from tracemill.schemas.records import Problem
 from tracemill.schemas.tables import TABLES
 from tracemill.tasks.engines.base import Capabilities, Request, Sampling
-from tracemill.tasks.labelling import vote
 from tracemill.tasks.plan import Attempts, Plan, plan
 from tracemill.tasks.reporting.listener import NullListener
 from tracemill.tasks.sampling import Budget, Sampler
@@ -243,14 +242,3 @@ async def test_the_longest_text_is_continued_whatever_else_a_reused_run_left(
     for max_tokens in (2, 4, 50):
         await sample(other, recipe_of(n=1, max_tokens=max_tokens), problems, engine)
     assert [len(request.prefix.split()) for request in engine.asked[10:]] == [2] * 5 + [4] * 5
-
-
-async def test_a_text_that_was_replaced_has_no_vote(
-    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes
-) -> None:
-    await sample(out, recipe_of(n=1, max_tokens=4), problems, engine)
-    await sample(out, recipe_of(n=1, max_tokens=50), problems, engine)
-    with RunStore.start(out, recipe_of(n=1, max_tokens=50)) as run:
-        vote(run)
-    assert {row["subject_id"] for row in rows(out, "verdicts")} <= {trace["trace_id"] for trace in current(out)}
-    assert len(rows(out, "verdicts")) == 5

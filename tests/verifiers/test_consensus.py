@@ -5,7 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracemill.schemas.enums import Level, Outcome
-from tracemill.verifiers.consensus import consensus_verdicts, vote
+from tracemill.schemas.errors import UsageError
+from tracemill.verifiers.base import Candidate
+from tracemill.verifiers.consensus import check, consensus, consensus_verdicts, vote
+
+ANY = consensus({"voters": 1})
 
 
 def test_answers_vote_by_value_not_by_spelling():
@@ -34,7 +38,7 @@ def test_one_unit_among_the_answers_is_everybody_s_unit():
 
 def test_verdicts_are_an_opinion():
     subjects = [("t1", "p", "7"), ("t2", "q", "1"), ("t3", "p", "8"), ("t4", "p", "7.0"), ("t5", "p", None)]
-    verdicts = consensus_verdicts(subjects)
+    verdicts = consensus_verdicts(subjects, ANY)
     assert [v.subject_id for v in verdicts] == ["t1", "t2", "t3", "t4", "t5"]
     assert [v.judgement.outcome for v in verdicts] == [
         Outcome.CORRECT,
@@ -45,7 +49,42 @@ def test_verdicts_are_an_opinion():
     ]
     assert all(v.level is Level.PSEUDO and not v.correct for v in verdicts)
     assert verdicts[0].judgement.score == pytest.approx(2 / 3)
-    assert verdicts[2].judgement.evidence == {"share": 2 / 3, "margin": 1 / 3, "voters": 3, "tied": False}
+    said = {"share": 2 / 3, "margin": 1 / 3, "voters": 3, "tied": False, "source": "consensus", "label": "7"}
+    assert verdicts[2].judgement.evidence == said
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        (["7"] * 15, "15 of 15 votes; 0.5 of at least 16"),
+        (["7"] * 7 + ["8"] * 5 + ["9"] * 4, "7 of 16 votes"),
+        (["7"] * 8 + ["8"] * 8, "tied"),
+        ([None] * 40, "0 of 0 votes"),
+    ],
+)
+def test_without_a_consensus_nobody_is_right_or_wrong(answers, why):
+    verdicts = consensus_verdicts([(f"t{n}", "p", answer) for n, answer in enumerate(answers)])
+    assert {v.judgement.outcome for v in verdicts} == {Outcome.UNPARSED}
+    assert all("no consensus" in v.judgement.reason and why in v.judgement.reason for v in verdicts)
+    assert all("label" not in v.judgement.evidence for v in verdicts)
+
+
+def test_half_of_sixteen_is_a_consensus():
+    verdicts = consensus_verdicts([(f"t{n}", "p", a) for n, a in enumerate(["7"] * 8 + ["8"] * 5 + ["9"] * 3)])
+    assert [v.judgement.outcome for v in verdicts] == [Outcome.CORRECT] * 8 + [Outcome.INCORRECT] * 8
+
+
+def test_one_response_is_held_against_the_vote_of_the_others():
+    spec = {"answers": ["7"] * 12 + ["8"] * 4}
+    assert check(Candidate("a", r"\boxed{7.0}", spec=spec), {}).outcome is Outcome.CORRECT
+    assert check(Candidate("a", r"\boxed{9}", spec=spec), {}).outcome is Outcome.INCORRECT
+    assert check(Candidate("a", r"\boxed{7}"), {}).outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize("options", [{"share": 0}, {"share": 1.1}, {"voters": 0}, {"all": "yes"}, {"votes": 3}])
+def test_impossible_options_are_refused(options):
+    with pytest.raises(UsageError):
+        consensus(options)
 
 
 def test_the_same_votes_give_the_same_identity_and_others_another():
