@@ -6,7 +6,6 @@ shard's commit is durable; so a request is never paid for twice, whenever the pr
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from tracemill.tasks.engines.base import Completion, Engine, Request, Sampling
 from tracemill.tasks.plan import Attempts, Owed, Plan, Shard
 from tracemill.tasks.provenance import commit_sampling, commit_template
 from tracemill.tasks.reporting.listener import Listener
+from tracemill.tasks.search.drive import gather_all
 from tracemill.tasks.segment import segment, split_reasoning
 from tracemill.tasks.store import Commit, Funnel, RunStore
 from tracemill.tasks.strategies.base import Context, Draft, Strategy
@@ -117,6 +117,7 @@ class Sampler:
             asked.generate,
             asked.verify,
             self.attempts.strategy["parameters"],
+            self.engine.capabilities,
         )
         try:
             drafts = await self.strategy(context)
@@ -246,18 +247,6 @@ class Asking:
 def attempt_at(attempts: Attempts, owed: Owed, path: str) -> str:
     """The id of the attempt at ``path`` below the owed one, whose own path is its index."""
     return owed.attempt_id if path == str(owed.index) else attempts.attempt_id(owed.problem, path)
-
-
-async def gather_all(work: list[Any]) -> list[Any]:
-    """Results in order; the first failure cancels the rest, waits for them, and is raised."""
-    tasks = [asyncio.ensure_future(item) for item in work]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
 
 
 def joined(first: Completion, rest: Completion) -> Completion:

@@ -25,7 +25,8 @@ class Template:
     """``user`` (and ``system``) may use ``{{problem}}``, ``{{choices}}`` and a strategy's own variables such as ``{{hint}}``.
 
     ``shots`` are worked examples (question, answer), rendered as earlier turns on the chat route and through ``user`` and
-    ``shot_separator`` on the completion route. ``prefill`` starts the assistant's turn (a think tag, say).
+    ``shot_separator`` on the completion route. ``prefill`` starts the assistant's turn (a think tag, say) and may use a
+    strategy's marks; ``then`` is more of the last user turn, which the shots do not have.
     """
 
     name: str
@@ -35,9 +36,11 @@ class Template:
     shots: tuple[tuple[str, str], ...] = ()
     shot_separator: str = "\n\n"
     prefill: str = ""
+    then: str = ""
 
     @property
     def definition(self) -> dict[str, Any]:
+        more = {"then": self.then} if self.then else {}
         return {
             "name": self.name,
             "user": self.user,
@@ -46,6 +49,7 @@ class Template:
             "shots": [list(shot) for shot in self.shots],
             "shot_separator": self.shot_separator,
             "prefill": self.prefill,
+            **more,
         }
 
     @property
@@ -111,13 +115,15 @@ def render(template: Template, problem: Problem, variables: Mapping[str, str] | 
         return fill(template.user, {**base, "problem": text}, where=where)
 
     system = None if template.system is None else fill(template.system, base, where=where)
+    then = fill(template.then, base, where=where)
+    prefill = fill(template.prefill, base, where=where)
     if template.route == "chat":
         messages: list[Message] = [] if system is None else [{"role": "system", "content": system}]
         for shown, answer in template.shots:
             messages += [{"role": "user", "content": user(shown)}, {"role": "assistant", "content": answer}]
-        messages.append({"role": "user", "content": user(question(problem))})
-        return Prompt("chat", messages=tuple(messages), prefill=template.prefill)
+        messages.append({"role": "user", "content": user(question(problem)) + then})
+        return Prompt("chat", messages=tuple(messages), prefill=prefill)
     parts = [] if system is None else [system]
     parts += [f"{user(shown)}{answer}" for shown, answer in template.shots]
-    parts.append(user(question(problem)) + template.prefill)
-    return Prompt("completion", text=template.shot_separator.join(parts), prefill=template.prefill)
+    parts.append(user(question(problem)) + then + prefill)
+    return Prompt("completion", text=template.shot_separator.join(parts), prefill=prefill)

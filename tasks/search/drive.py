@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 R = TypeVar("R")
@@ -51,15 +51,20 @@ async def run(work: Work[R]) -> R:
         return result
 
 
-async def _all(answers: list[Any]) -> list[Any]:
-    waiting = {i: asyncio.ensure_future(a) for i, a in enumerate(answers) if inspect.isawaitable(a)}
+async def gather_all(work: Sequence[Awaitable[Any]]) -> list[Any]:
+    """Results in order; the first failure cancels the rest, waits for them, and is raised."""
+    tasks = [asyncio.ensure_future(item) for item in work]
     try:
-        done = await asyncio.gather(*waiting.values())
+        return await asyncio.gather(*tasks)
     except BaseException:
-        for task in waiting.values():
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*waiting.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         raise
-    for index, answer in zip(waiting, done, strict=True):
+
+
+async def _all(answers: list[Any]) -> list[Any]:
+    waiting = [i for i, answer in enumerate(answers) if inspect.isawaitable(answer)]
+    for index, answer in zip(waiting, await gather_all([answers[i] for i in waiting]), strict=True):
         answers[index] = answer
     return answers

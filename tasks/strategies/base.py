@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tracemill.schemas.enums import TraceKind
 from tracemill.schemas.records import Problem
-from tracemill.tasks.engines.base import Completion, Sampling
+from tracemill.tasks.engines.base import Capabilities, Completion, Sampling
 from tracemill.tasks.templates import Template
 from tracemill.verifiers.base import Judgement
 
@@ -63,6 +63,7 @@ class Context:
     generate: Generate
     verify: Verify
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    capabilities: Capabilities = field(default_factory=Capabilities)
 
 
 #: A strategy: from a context to the attempts made, the attempt at path ``str(context.index)`` first.

@@ -69,7 +69,9 @@ def _builds(run: RunStore) -> list[Commit]:
 
 
 def _build_id(run: RunStore, spec: ViewsSpec, tokenizer: Tokenizer | None) -> str:
-    read = [[commit.stage, commit.shard] for commit in counted(run.commits()) if commit.stage not in (STAGE, INVOCATION)]
+    read = [
+        [commit.stage, commit.shard] for commit in counted(run.commits()) if commit.stage not in (STAGE, INVOCATION)
+    ]
     template = None if tokenizer is None else tokenizer.template_hash
     return ids.digest("views", VERSION, spec.model_dump(mode="json"), template, sorted(read))
 
