@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tracemill.flows import preflight
 from tracemill.flows.orchestrator import Orchestrator, PlainOrchestrator
-from tracemill.schemas.errors import DataError
+from tracemill.schemas.errors import DataError, EngineError
 from tracemill.schemas.recipe import ImportRecipe, Recipe
 from tracemill.schemas.records import Problem
 from tracemill.tasks import labelling, sampling
@@ -28,6 +29,7 @@ from tracemill.tasks.reporting.listener import Listener, NullListener
 from tracemill.tasks.sampling import Budget, Sampler
 from tracemill.tasks.sources import Loaded, load_problems
 from tracemill.tasks.store import RunStore
+from tracemill.tasks.store.history import refuse_other
 from tracemill.tasks.strategies.registry import build_strategy
 from tracemill.tasks.template_library import build_template
 from tracemill.tasks.templates import Template, render
@@ -84,6 +86,7 @@ async def synthesize(
     engine = build_engine(recipe.engine, engine_home())
     listener.stage("load", None)
     loaded = load_problems(recipe.problems)  # first, so that a source that cannot be read leaves no folder behind
+    preflight.check_run(recipe, template, loaded.problems, reuse)
     with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe, engine.policy) as begun:
         problems = load(run, loaded, recipe.limit)
         attempts = Attempts.of(recipe, engine.policy, template)
@@ -143,6 +146,7 @@ async def import_traces(
     listener = listener or NullListener()
     listener.stage("import", None)
     imported = read_traces(recipe)
+    preflight.check_curation(recipe, imported.problems)
     with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe) as begun:
         problems = load(run, Loaded(imported.problems, [], len(imported.problems)))
         for policy in imported.policies:
@@ -202,20 +206,23 @@ async def dry_run(recipe: Recipe, out: str | None = None) -> DryRun:
     """The first prompt, the counts and the estimated tokens of ``recipe``; asks the engine nothing and writes nothing."""
     template = build_template(recipe.template)
     build_strategy(recipe.strategy.kind)
-    problems = load_problems(recipe.problems).problems[: recipe.limit]
+    loaded = load_problems(recipe.problems).problems
+    preflight.check_run(recipe, template, loaded)
+    problems = loaded[: recipe.limit]
     owed = wanted = len(problems) * recipe.strategy.n
-    if out is not None:
-        with suppress(DataError):  # no run there yet: everything is owed
+    with suppress(DataError, EngineError):  # no run there yet, or no engine on this machine: everything is owed
+        engine = build_engine(recipe.engine, engine_home())
+        if out is not None:
             run = RunStore.open(out)
-            engine = build_engine(recipe.engine, engine_home())
+            refuse_other(run.history, recipe, where=run.path)
             owed = plan(run, problems, recipe, Attempts.of(recipe, engine.policy, template)).owed
     texts = [prompt_text(template, problem) for problem in problems]
     return DryRun(
-        prompt=texts[0] if texts else "",
+        prompt=texts[0],
         problems=len(problems),
         attempts=wanted,
         owed=owed,
-        prompt_tokens=sum(len(text) for text in texts) * recipe.strategy.n // CHARACTERS_PER_TOKEN,
+        prompt_tokens=sum(len(text) for text in texts) * owed // len(texts) // CHARACTERS_PER_TOKEN,
         max_completion_tokens=owed * recipe.sampling.max_tokens,
         identity_hash=recipe.identity_hash,
     )

@@ -10,7 +10,7 @@ text, the problem's gold and spec) cannot change under the same trace id.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -39,6 +39,21 @@ PROBLEM: Final = "problem"
 COLUMNS: Final = ("trace_id", "problem_id", "text", "finish_reason", "error")
 
 
+def verifiers_of(problems: Iterable[Problem], specs: Sequence[VerifierSpec]) -> dict[str, Verifier]:
+    """Name -> verifier, for those that ``problems`` name and those that ``specs`` add. Raises ``UsageError`` for one that is not."""
+    options = {spec.kind: spec for spec in specs}
+    named = {problem.verifier for problem in problems} | {spec.kind for spec in specs if spec.all_problems}
+    named -= OPINIONS
+    return {
+        name: build_verifier(
+            name,
+            options=options[name].options if name in options else None,
+            time_limit=options[name].time_limit if name in options else None,
+        )
+        for name in sorted(named)
+    }
+
+
 class Labeller:
     """Runs each problem's own verifier, and those that the recipe adds for every trace."""
 
@@ -55,18 +70,11 @@ class Labeller:
         self._run, self._pool, self._listener = run, pool, listener
         self._recheck, self._flagged = recheck, _flagged(run)
         self._problems = {problem.problem_id: problem for problem in problems}
-        options = {spec.kind: spec for spec in specs}
-        named = {problem.verifier for problem in problems} - OPINIONS
         self._extra = [spec.kind for spec in specs if spec.all_problems and spec.kind not in OPINIONS]
         self._apart = apart
         self.canaries: dict[str, Report | None] = {}
         self._proving = asyncio.Lock()
-        self.verifiers: dict[str, Verifier] = {}
-        for name in sorted(named | set(self._extra)):
-            spec = options.get(name)
-            self.verifiers[name] = build_verifier(
-                name, options=spec.options if spec else None, time_limit=spec.time_limit if spec else None
-            )
+        self.verifiers = verifiers_of(problems, specs)
 
     async def judge(self, candidate: Candidate, verifier: str) -> Judgement:
         """One response, for a strategy that decides by it; nothing is stored."""

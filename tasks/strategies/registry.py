@@ -17,6 +17,13 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "star": star,
 }
 
+#: The parameters of our own strategies.
+PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
+    "samples": frozenset(),
+    "self_consistency": frozenset(),
+    "star": frozenset({"hint"}),
+}
+
 
 def build_strategy(name: str) -> Strategy:
     """The strategy called ``name``; unknown names are a ``UsageError``."""
