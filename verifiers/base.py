@@ -56,7 +56,9 @@ class Verifier:
     """A verifier as configured. ``name``, ``version`` and ``config`` identify its verdicts.
 
     ``check(candidate, config)`` is a module-level function (it is called in worker processes). ``time_limit`` is in
-    seconds per candidate, measured inside the worker; ``memory_limit`` in bytes of address space per worker.
+    seconds per candidate, measured inside the worker; ``memory_limit`` in bytes of address space per worker. ``prepare(config)``
+    is called in the worker before each candidate, outside its limits: it starts, or replaces, what the check needs.
+    ``worker_bytes`` is the memory that such helpers of one worker take, so that no more workers run than fit.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Verifier:
     memory_limit: int | None = 4 << 30
     backend: str = "python"
     isolation: str = "process"
+    prepare: Callable[[Mapping[str, Any]], None] | None = None
+    worker_bytes: int = 0
 
     @property
     def config_hash(self) -> str:

@@ -229,7 +229,7 @@ class VerifierPool:
         if not candidates:
             return []
         pickled = _pickle(verifier)
-        while len(self._slots) < self.workers:
+        while len(self._slots) < min(self.workers, _fitting(verifier)):
             self._slots.append(asyncio.create_task(self._serve(), name=f"verify-{len(self._slots)}"))
         jobs: list[_Job] = []
         loop = asyncio.get_running_loop()
@@ -343,6 +343,18 @@ def _pickle(verifier: Verifier) -> bytes:
         raise UsageError(
             f"its check cannot be sent to a worker: {error}", where=where, mend="make it a function of a module"
         ) from error
+
+
+def _fitting(verifier: Verifier) -> int:
+    """How many workers with this verifier's helpers the free memory holds; at least one."""
+    if not verifier.worker_bytes:
+        return sys.maxsize
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            free = next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return sys.maxsize
+    return max(free // verifier.worker_bytes, 1)
 
 
 def _batches(candidates: Sequence[Candidate], workers: int) -> list[range]:

@@ -20,11 +20,13 @@ from tracemill.schemas.ids import text_hash
 from tracemill.schemas.plugins import resolve
 from tracemill.verifiers import answer, consensus, puzzle
 from tracemill.verifiers.base import Verifier
+from tracemill.verifiers.lean import verifier as lean
 
 GROUP: Final = "tracemill.verifiers"
 _BUILT_IN: Final[Mapping[str, Callable[[Mapping[str, Any]], Verifier]]] = {
     "answer": answer.verifier,
     "consensus": consensus.consensus,
+    "lean": lean.verifier,
     "puzzle": puzzle.verifier,
 }
 
@@ -48,7 +50,9 @@ def build_verifier(
         return found
     if not time_limit > 0:
         raise UsageError(f"time limit must be above 0 seconds, not {time_limit}", where=f"verifier {name_or_path}")
-    return replace(found, time_limit=float(time_limit))
+    # a check that keeps the time itself finds its limit in its options
+    own = {"time_limit": float(time_limit)} if "time_limit" in found.config else {}
+    return replace(found, time_limit=float(time_limit), config={**found.config, **own})
 
 
 def _own(name: str, target: Any, options: Mapping[str, Any]) -> Verifier:

@@ -214,14 +214,30 @@ def _run(
             line.send({"batch": batch, "answers": answers})
             answers, flushed = [], now
         candidate = Candidate(*sent)
-        PLACE.pack_into(page, 0, batch, place, now)
+        unready = None if isinstance(verifier, Judgement) else _prepared(verifier, page, batch)
+        PLACE.pack_into(page, 0, batch, place, time.monotonic())
         if isinstance(verifier, Judgement):
             found, cpu_ms, wall_ms = verifier, 0.0, 0.0
+        elif unready is not None:
+            found, cpu_ms, wall_ms = unready, 0.0, 0.0
         else:
             found, cpu_ms, wall_ms = judge(verifier, candidate, clock)
         answers.append(encode(place, candidate.inputs_hash, found, round(cpu_ms, 4), round(wall_ms, 4)))
     PLACE.pack_into(page, 0, batch, -1, 0.0)
     line.send({"batch": batch, "answers": answers, "done": len(items), "resident": resident()})
+
+
+def _prepared(verifier: Verifier, page: mmap.mmap, batch: int) -> Judgement | None:
+    """Have what the check needs; why there is none. The worker is on no candidate meanwhile."""
+    if verifier.prepare is None:
+        return None
+    PLACE.pack_into(page, 0, batch, -1, 0.0)
+    try:
+        verifier.prepare(verifier.config)
+    # What the check needs is third-party code; without it nothing was found out about the candidate.
+    except Exception as error:  # noqa: BLE001
+        return failure(error)
+    return None
 
 
 def _die_with(parent: int) -> None:
