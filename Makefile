@@ -7,11 +7,12 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints/core.txt | cksum | tr -d ' ')
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-vllm test-full bench lint install clean
+.PHONY: help demo test test-lean test-vllm test-full bench lint install clean
 
 help:
 	@echo "make demo       the main job from end to end, on the CPU, in minutes"
 	@echo "make test       lint, types and the test suite"
+	@echo "make test-lean  the Lean verifier against a real Lean"
 	@echo "make test-vllm  the same engine tests against a real vLLM on the CPU"
 	@echo "make test-full  the long forms: kill x 100, soak, millions of rows"
 	@echo "make bench      the benchmarks"
@@ -39,12 +40,16 @@ lint: $(READY)
 test: lint
 	@$(BIN)/python -m pytest -n 2 --durations=10
 
+test-lean: $(READY)
+	@$(BIN)/tracemill lean install
+	@$(BIN)/python -m pytest -m lean tests/verifiers/lean --durations=5
+
 test-vllm: $(READY)
 	@VENV=$(VENV) tests/vllm/setup.sh
 	@$(BIN)/python -m pytest -s -m vllm tests/tasks/engines --durations=5
 
 test-full: $(READY)
-	@$(BIN)/python -m pytest -m "not vllm"
+	@$(BIN)/python -m pytest -m "not vllm and not lean"
 
 bench: $(READY)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

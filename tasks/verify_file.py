@@ -68,7 +68,7 @@ def verify_file(
     """
     if verifier in NOT_YET:
         raise UsageError(
-            f"the verifier {verifier!r} is not in this version", mend="use answer, puzzle, or module:function"
+            f"the verifier {verifier!r} is not in this version", mend="use answer, lean, puzzle, or module:function"
         )
     built = build_verifier(verifier, options, time_limit)
     counts: Counter[str] = Counter()

@@ -20,6 +20,15 @@ from tracemill.tasks.store import Funnel, RunStore
 POLICY = Policy("tiny-model", "simulated")
 
 
+@pytest.fixture(autouse=True)
+def _no_toolchain(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only tests marked ``lean`` see the embedded Lean that may be in the user's cache folder."""
+    if request.node.get_closest_marker("lean") is None:
+        monkeypatch.setenv("TRACEMILL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """One attempt: its answer and what each verifier made of it (verifier, outcome, level, version)."""

@@ -17,7 +17,21 @@ from typing import Annotated, Final
 import typer
 
 import tracemill
-from tracemill.flows.cli import doctor, gc, imports, publish, report, run, runs, schedule, serve, show, sql, verify
+from tracemill.flows.cli import (
+    doctor,
+    gc,
+    imports,
+    lean,
+    publish,
+    report,
+    run,
+    runs,
+    schedule,
+    serve,
+    show,
+    sql,
+    verify,
+)
 from tracemill.schemas.errors import TracemillError
 
 INTERRUPTED: Final = 130
@@ -56,6 +70,7 @@ app.command("publish", short_help="Publish a run to the Hugging Face Hub.")(publ
 app.command("schedule", short_help="Run a recipe by a cron; only what is new is done.")(schedule.schedule)
 app.command("serve", short_help="Start a Prefect server and run what is due.")(serve.serve)
 app.command("doctor", short_help="Say what works here.")(doctor.doctor)
+app.add_typer(lean.app, name="lean")
 app.command("gc", short_help="List what can be freed, and free it.")(gc.gc)
 
 

@@ -80,6 +80,9 @@ def checks() -> Iterator[tuple[str, bool | None, str]]:
     yield "prefect", *_module("prefect", "pip install prefect")
     yield "verifier answer", *_module("math_verify", "pip install math-verify")
     yield "verifier puzzle", *_module("reasoning_gym", "pip install reasoning-gym")
+    from tracemill.flows.cli.lean import rows as lean_rows
+
+    yield from lean_rows()
     yield "verifier pool", True, "worker processes, one a core unless the recipe sets verifier_workers"
     yield "sandbox", None, "n/a: no verifier here runs a candidate's code"
     yield "hub token", _hub_token(), "needed by publish alone"

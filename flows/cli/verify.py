@@ -42,7 +42,8 @@ def verify(
     """Check any candidates, no run needed; or a whole run once more.
 
     Of a FILE each line has `id`, `response`, and the verifier's inputs: for answer `gold`, and optionally `question`,
-    `choices`, `options`. Exits with 0 whatever the verdicts are.
+    `choices`, `options`; for lean `statement` (a theorem without its body) and optionally `header`, with the proof term, a
+    fenced Lean block or a whole submission as response. Exits with 0 whatever the verdicts are.
 
     Of a RUN everything gets a verdict that has none of its verifiers as they are now; what ended in error is asked again;
     the share --recheck of the rest is verified once more and compared. Twice is as good as once. Exits with 1 where a

@@ -18,6 +18,7 @@ from tracemill.verifiers.canaries.base import Suite
 _BUILT_IN: Final[Mapping[str, str]] = {
     "answer": "tracemill.verifiers.canaries.answer",
     "consensus": "tracemill.verifiers.canaries.consensus",
+    "lean": "tracemill.verifiers.canaries.lean",
     "puzzle": "tracemill.verifiers.canaries.puzzle",
 }
 

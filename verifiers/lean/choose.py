@@ -7,7 +7,7 @@ from typing import Final
 
 from tracemill.schemas.errors import UsageError
 from tracemill.verifiers.lean.backend import Backend, embedded
-from tracemill.verifiers.lean.install import ensure
+from tracemill.verifiers.lean.install import ensure, installed
 from tracemill.verifiers.lean.install.announce import announced
 from tracemill.verifiers.lean.levels import ProofLevel
 
@@ -30,6 +30,11 @@ def backend(name: str, project: str | None = None, *, install: bool = False) -> 
 @lru_cache(maxsize=1)
 def _embedded() -> Backend:
     return embedded(ensure())
+
+
+def absent() -> str | None:
+    """Why no back end is here without an installation; None where one is."""
+    return None if installed() is not None else "no Lean is installed: tracemill lean install"
 
 
 def highest(chosen: Backend) -> ProofLevel:

@@ -175,11 +175,12 @@ def _clean(answer: Mapping[str, Any]) -> bool:
     return not answer.get("timeout") and all(answer.get(key) == [] for key in _CHECKS)
 
 
+_FAILED: Final = ("stopped", "blocked", "timeout", "problem", "exception")
+
+
 def _level(answer: Mapping[str, Any]) -> ProofLevel:
     """The level that an answer shows. Each field must be there and empty: what is missing was not checked."""
-    if answer.get("errors") is not False or any(
-        answer.get(key) for key in ("stopped", "blocked", "timeout", "problem")
-    ):
+    if answer.get("errors") is not False or any(answer.get(key) for key in _FAILED):
         return ProofLevel.NONE
     if answer.get("axioms") != []:
         return ProofLevel.COMPILES
