@@ -7,9 +7,13 @@ from typing import Final
 
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.plugins import resolve
+from tracemill.tasks.linearize import astro, condensed, interleaved, journey
 from tracemill.tasks.linearize.base import Linearizer
 
-LINEARIZERS: Final[Mapping[str, Linearizer]] = {}
+LINEARIZERS: Final[Mapping[str, Linearizer]] = {
+    linearizer.name: linearizer
+    for linearizer in (journey.LINEARIZER, astro.LINEARIZER, interleaved.LINEARIZER, condensed.LINEARIZER)
+}
 
 
 def build_linearizer(name: str) -> Linearizer:

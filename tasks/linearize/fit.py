@@ -1,0 +1,118 @@
+"""A stream within a length, its ``direct`` twin and their ratio: what is told of a tree, and what is dropped and why.
+
+What must stay true: a stream that is too long loses whole dead subtrees, the largest first, and nothing else; one that is
+too long without any is a drop, never a text that was cut.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tracemill.schemas.records import Drop
+from tracemill.tasks.domains.base import Domain
+from tracemill.tasks.linearize.base import Linearizer, Stream, Untellable, winning_ids
+from tracemill.tasks.search.tree import Node, Tree
+
+STAGE: Final = "linearize"
+DIRECT: Final = "direct"
+TOO_LONG: Final = "too_long"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was told of one tree. ``ratios`` maps a linearizer to its stream's tokens per token of the ``direct`` twin."""
+
+    streams: tuple[Stream, ...]
+    drops: tuple[Drop, ...]
+    ratios: Mapping[str, float]
+
+
+def tell(
+    tree: Tree[Any],
+    domain: Domain[Any],
+    linearizers: Sequence[Linearizer],
+    *,
+    most: int | None = None,
+    count: Callable[[str], int] = len,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Told:
+    """The streams of ``tree`` of at most ``most`` tokens by ``count``, and a drop for each that cannot be had.
+
+    ``options`` are by linearizer. The twin is told first where ``direct`` is among ``linearizers``.
+    """
+    streams: list[Stream] = []
+    drops: list[Drop] = []
+    for linearizer in sorted(linearizers, key=lambda one: one.name != DIRECT):
+        try:
+            streams.append(fit(linearizer, tree, domain, most, count, (options or {}).get(linearizer.name, {})))
+        except Untellable as reason:
+            drops.append(Drop(tree.tree_id, STAGE, str(reason), linearizer.name))
+    twin = next((count(s.text) for s in streams if s.linearizer == DIRECT), 0)
+    ratios = {s.linearizer: count(s.text) / twin for s in streams if s.linearizer != DIRECT} if twin else {}
+    return Told(tuple(streams), tuple(drops), ratios)
+
+
+def fit(
+    linearizer: Linearizer,
+    tree: Tree[Any],
+    domain: Domain[Any],
+    most: int | None,
+    count: Callable[[str], int] = len,
+    options: Mapping[str, Any] | None = None,
+) -> Stream:
+    """The stream of ``tree``, without its largest dead subtrees where it is longer than ``most``.
+
+    Raises ``Untellable`` (``too_long``) where it is too long without any.
+    """
+
+    def write(skip: frozenset[str]) -> Stream:
+        return linearizer.write(tree, domain, skip=skip, options=options or {})
+
+    whole = write(frozenset())
+    if most is None:
+        return whole
+    found = shortened(whole, tree, write, lambda text: count(text) <= most)
+    if count(found.text) > most:
+        raise Untellable(TOO_LONG)
+    return found
+
+
+def shortened(
+    whole: Stream,
+    tree: Tree[Any],
+    write: Callable[[frozenset[str]], Stream],
+    fits: Callable[[str], bool],
+) -> Stream:
+    """``whole``, or what ``write`` tells without as few of the dead subtrees as it takes, the largest first, until it
+    ``fits``; without any of them where none does.
+    """
+    if fits(whole.text):
+        return whole
+    dead = dead_subtrees(whole, tree)
+    few, many = 0, len(dead)  # too long without ``few``; the answer lies in (few, many]
+    best = write(frozenset(dead))
+    while many - few > 1:
+        middle = (few + many) // 2
+        tried = write(frozenset(dead[:middle]))
+        if fits(tried.text):
+            many, best = middle, tried
+        else:
+            few = middle
+    return best
+
+
+def dead_subtrees(stream: Stream, tree: Tree[Any]) -> list[str]:
+    """The roots of the subtrees that ``stream`` tells and that no way to a goal touches, those with the most text first."""
+    kept = winning_ids(tree) | {tree.root.node_id}
+    size: Counter[str] = Counter()
+    for segment in stream.segments:
+        node: Node[Any] | None = tree.nodes[segment.node_id]
+        top: str | None = None
+        while node is not None and node.node_id not in kept:
+            top, node = node.node_id, node.parent
+        if top is not None:
+            size[top] += segment.end - segment.start
+    return [node_id for node_id, _ in size.most_common()]
