@@ -188,7 +188,7 @@ def _flush(run: RunStore, shard: int, tables: dict[str, list[dict[str, Any]]]) -
 
 
 def measure(folder: str) -> dict[str, float]:
-    said = subprocess.run([sys.executable, "-c", MINE, folder], check=True, capture_output=True, text=True)
+    said = subprocess.run([sys.executable, "-c", MINE, folder], check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(said.stdout)
     return found
 

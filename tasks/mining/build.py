@@ -45,7 +45,7 @@ def mine(run: RunStore, spec: MiningSpec, validation: float, listener: Listener 
     with connect([run]) as connection:
         split_of = _splits(connection, validation)
         golds = dict(connection.execute("SELECT problem_id, gold FROM problems").fetchall())
-        with pooled(connection, spec) as pool:
+        with pooled(run, connection, spec) as pool:
             if listener is not None:
                 listener.stage(STAGE, pool.attempts)
             made, part = [], 0

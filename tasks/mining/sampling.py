@@ -7,8 +7,10 @@ but those of equal hashes, which the ids break.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -54,8 +56,7 @@ def draw(order: Sequence[tuple[int, int]], most: int, uses: int) -> list[int]:
 
 def affordable(pairs: int, rights: int, share: float) -> tuple[int, int]:
     """(pairs, controls) with controls at least ``share`` of both together, where ``rights`` attempts can be controls."""
-    if share <= 0:
-        return pairs, 0
-    while pairs and -(-pairs * share // (1 - share)) > rights:
-        pairs -= 1
-    return pairs, int(-(-pairs * share // (1 - share)))
+    odds = Fraction(str(share)) / (1 - Fraction(str(share)))
+    if odds:
+        pairs = min(pairs, math.floor(rights / odds))
+    return pairs, math.ceil(pairs * odds)

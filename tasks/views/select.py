@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from tracemill.schemas import ids
 from tracemill.schemas.recipe import ViewsSpec
 from tracemill.tasks.store import Funnel, RunStore
+from tracemill.tasks.store.builds import counted
 from tracemill.tasks.store.location import location_of
 from tracemill.tasks.views import splits
 from tracemill.tasks.views.diversity import Item, choose
@@ -195,12 +196,17 @@ def _items(run: RunStore, wanted: set[str], ranks: Mapping[str, int]) -> dict[st
 
 def trace_batches(run: RunStore, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The committed traces, some at a time."""
+    return table_batches(run, "traces", columns)
+
+
+def table_batches(run: RunStore, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The committed rows of ``table``, some at a time; of what is built anew only the newest whole build."""
     import pyarrow.parquet as pq
 
     location = location_of(run.path)
-    for commit in run.commits():
+    for commit in counted(run.commits()):
         for file in commit.files:
-            if file.table == "traces":
+            if file.table == table:
                 with location.open(file.path) as source, pq.ParquetFile(source) as parquet:
                     yield from parquet.iter_batches(_BATCH, columns=columns)
 

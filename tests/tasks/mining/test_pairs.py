@@ -172,7 +172,7 @@ def test_a_build_that_is_killed_counts_not_and_goes_on(maker, problem_of, spec, 
     whole, _ = filled(maker, problem_of, problems=6)
     mine(whole, spec(), 0.0)
     monkeypatch.setattr(attempts, "BLOCK_ROWS", 20)
-    monkeypatch.setattr(attempts, "_BATCH", 7)
+    monkeypatch.setattr(attempts, "_PART_BYTES", 2000)
     killed, _ = filled(type(maker)(maker.root / "killed"), problem_of, problems=6)
     real, calls = build.mine_block, []
 
@@ -195,9 +195,9 @@ def test_a_build_that_is_killed_counts_not_and_goes_on(maker, problem_of, spec, 
 
 def test_blocks_are_whole_problems(maker, problem_of, spec, monkeypatch):
     monkeypatch.setattr(attempts, "BLOCK_ROWS", 10)
-    monkeypatch.setattr(attempts, "_BATCH", 4)
+    monkeypatch.setattr(attempts, "_PART_BYTES", 20_000)
     run, outcomes = filled(maker, problem_of, problems=7, each=9)
-    with connect([run]) as connection, attempts.pooled(connection, spec()) as pool:
+    with connect([run]) as connection, attempts.pooled(run, connection, spec()) as pool:
         blocks = [block["problem_id"].to_pylist() for block in pool.blocks()]
     assert len(blocks) > 2
     assert sum(map(len, blocks)) == pool.attempts == len(outcomes)
@@ -218,7 +218,7 @@ def test_a_disk_that_is_full_leaves_the_older_build(maker, problem_of, spec, mon
 def test_one_problem_with_very_many_attempts_is_looked_at_in_part(maker, problem_of, spec, monkeypatch):
     monkeypatch.setattr(attempts, "PER_PROBLEM", 10)
     run, _ = filled(maker, problem_of, problems=1, each=40)
-    with connect([run]) as connection, attempts.pooled(connection, spec()) as pool:
+    with connect([run]) as connection, attempts.pooled(run, connection, spec()) as pool:
         assert pool.left_out == {"over_limit": 30}
         assert pool.attempts == 10
 
@@ -226,7 +226,7 @@ def test_one_problem_with_very_many_attempts_is_looked_at_in_part(maker, problem
 def test_a_block_knows_the_first_wrong_step(maker, problem_of, spec):
     run = maker.start()
     wrong, _ = maker.add(run, problem_of(), [("it is 8, so", "incorrect"), ("it is 7, so", "correct")])
-    with connect([run]) as connection, attempts.pooled(connection, spec()) as pool:
+    with connect([run]) as connection, attempts.pooled(run, connection, spec()) as pool:
         (block,) = pool.blocks()
     split = dict.fromkeys(block["problem_id"].to_pylist(), "train")
     found = pairs.mine_block(block, spec(), split, {}, {wrong: (2, "arithmetic")})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -61,4 +62,4 @@ def test_controls_are_at_least_their_share(pairs, rights, share):
     if kept:
         assert controls / (kept + controls) >= share - 1e-12
     if kept < pairs:
-        assert (kept + 1) * share / (1 - share) > rights
+        assert (kept + 1) * Fraction(str(share)) / (1 - Fraction(str(share))) > rights
