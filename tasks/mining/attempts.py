@@ -217,7 +217,7 @@ def _cut(problems: Sequence[str], rows: int) -> tuple[list[int], list[int]]:
         if row - starts[-1] >= rows and problem != problems[row - 1]:
             starts.append(row)
         part.append(len(starts) - 1)
-    return part, [*starts, len(problems)]
+    return part, [*starts, len(problems)] if part else starts
 
 
 def _part_rows(run: RunStore) -> int:

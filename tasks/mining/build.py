@@ -8,7 +8,8 @@ reason are the whole.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -17,9 +18,11 @@ from tracemill.schemas import ids
 from tracemill.schemas.recipe import MiningSpec
 from tracemill.schemas.tables import schema_of
 from tracemill.tasks.mining.attempts import Pool, pooled
+from tracemill.tasks.mining.errors import arithmetic_errors
 from tracemill.tasks.mining.pairs import mine_block
 from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting.listener import Listener
+from tracemill.tasks.steps.base import FirstError
 from tracemill.tasks.store import Commit, Funnel, RunStore
 from tracemill.tasks.store.builds import BUILT, MINE, build_of, counted, shard_of
 from tracemill.tasks.views import splits
@@ -29,6 +32,8 @@ PAIRS: Final = "mine:pairs"
 
 #: Of the rules in this package; a build by other rules is another build.
 VERSION: Final = 1
+
+Row = dict[str, Any]
 
 #: What a build is made from; commits of anything else do not make it stale.
 _READ: Final = frozenset({"traces", "verdicts", "problems", "drops", "step_labels"})
@@ -41,26 +46,58 @@ def mine(run: RunStore, spec: MiningSpec, validation: float, listener: Listener 
     whole = [commit for commit in counted(commits) if commit.stage == STAGE]
     if whole and build_of(whole[0])[1] == build.rpartition("_")[2]:
         return whole
-    place = _place(commits, build)
+    writer = _Writer(run, _place(commits, build), build)
+    errors: dict[str, FirstError] = {}
     with connect([run]) as connection:
         split_of = _splits(connection, validation)
-        golds = dict(connection.execute("SELECT problem_id, gold FROM problems").fetchall())
+        found = connection.execute("SELECT problem_id, prompt, gold FROM problems").fetchall()
+        problems = {problem: (prompt, gold) for problem, prompt, gold in found}
         with pooled(run, connection, spec) as pool:
             if listener is not None:
                 listener.stage(STAGE, pool.attempts)
-            made, part = [], 0
-            for part, block in enumerate(pool.blocks(), 1):
-                shard = shard_of(place, build, part)
-                if not run.is_committed(STAGE, shard):
-                    found = mine_block(block, spec, split_of, golds, {})
-                    funnel = Funnel(PAIRS, found.attempts, found.used, dict(sorted(found.unused.items())))
-                    table = pa.Table.from_pylist(found.rows, schema=schema_of("pairs"))
-                    made.append(run.commit(STAGE, shard, {"pairs": table}, funnel, {"last": False}))
+            labels: list[Row] = []
+            for error, rows in arithmetic_errors(run):
+                errors[rows[0]["trace_id"]] = error
+                labels += rows
+            writer.write({"step_labels": labels}, _left_out(pool))
+            for block in pool.blocks():
+                if not writer.has_next():
+                    mined = mine_block(block, spec, split_of, problems, errors)
+                    funnel = Funnel(PAIRS, mined.attempts, mined.used, dict(sorted(mined.unused.items())))
+                    writer.write({"pairs": mined.rows, "step_labels": mined.labels}, funnel)
                 if listener is not None:
                     listener.advance(STAGE, block.num_rows)
-            closing = _left_out(pool)
-            made.append(run.commit(STAGE, shard_of(place, build, part + 1), {}, closing, {"last": True}))
-    return made
+            writer.close()
+    return writer.commits
+
+
+class _Writer:
+    """The commits of one build, part by part; a part that is there already stays as it is."""
+
+    def __init__(self, run: RunStore, place: int, build: str) -> None:
+        self._run, self._place, self._build = run, place, build
+        self._part = 0
+        self.commits: list[Commit] = []
+
+    def has_next(self) -> bool:
+        """Whether the next part is committed; then it is passed over."""
+        shard = self._shard()
+        if self._run.is_committed(STAGE, shard):
+            self.write({}, None)
+            return True
+        return False
+
+    def write(self, tables: Mapping[str, list[Row]], funnel: Funnel | None) -> None:
+        made = {name: pa.Table.from_pylist(rows, schema=schema_of(name)) for name, rows in tables.items()}
+        self.commits.append(self._run.commit(STAGE, self._shard(), made, funnel, {"last": False}))
+        self._part += 1
+
+    def close(self) -> None:
+        """From here on the build counts."""
+        self.commits.append(self._run.commit(STAGE, self._shard(), {}, None, {"last": True}))
+
+    def _shard(self) -> str:
+        return shard_of(self._place, self._build, self._part)
 
 
 def _left_out(pool: Pool) -> Funnel:

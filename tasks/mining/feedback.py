@@ -12,6 +12,9 @@ from typing import Any, Final
 #: Longest feedback, in characters; the beginning says most.
 LONGEST: Final = 2000
 
+#: Longest answer that is repeated; what is longer is a program or a proof.
+ANSWER: Final = 200
+
 #: Fields of the evidence that hold what the candidate's own code or proof brought about, in the order they are told.
 TOLD: Final = ("error", "message", "errors", "messages", "diagnostics", "traceback", "stderr", "failure", "failed_test")
 
@@ -20,13 +23,11 @@ def feedback(reason: str, evidence: str, gold: str | None = None) -> str:
     """The feedback of one verdict; ``evidence`` is its JSON. With ``gold``, a part that would give it away is left out."""
     found: Mapping[str, Any] = json.loads(evidence or "{}")
     answer = found.get("answer")
-    parts = []
-    if answer is not None:
-        parts.append(f"The answer {answer} is not correct.")
     told = [_text(found[name]) for name in TOLD if found.get(name)]
-    if not parts and not told:
-        parts.append(f"This attempt is not correct: {reason}.")
-    parts += told
+    if isinstance(answer, str) and len(answer) <= ANSWER and "\n" not in answer:
+        parts = [f"The answer {answer} is not correct.", *told]
+    else:
+        parts = [f"This attempt is not correct: {reason}.", *told]
     kept = [part for part in parts if not _reveals(part, gold, answer)]
     return "\n".join(kept or ["This attempt is not correct."])[:LONGEST]
 
@@ -45,6 +46,6 @@ def _text(value: Any) -> str:
         return "\n".join(_text(item) for item in value)
     if isinstance(value, dict):
         head = ":".join(str(value[key]) for key in ("line", "column") if key in value)
-        said = value.get("message") or value.get("data") or json.dumps(value, ensure_ascii=False)
+        said = value.get("text") or value.get("message") or value.get("data") or json.dumps(value, ensure_ascii=False)
         return f"{head}: {said}" if head else str(said)
     return str(value)

@@ -20,9 +20,11 @@ import pyarrow as pa
 from tracemill.schemas import ids
 from tracemill.schemas.recipe import MiningSpec
 from tracemill.tasks.mining.candidates import candidates, rank_within, sketches
+from tracemill.tasks.mining.errors import SIBLINGS, locate, steps_of
 from tracemill.tasks.mining.feedback import feedback
 from tracemill.tasks.mining.sampling import affordable, draw, gumbel, log_weights
 from tracemill.tasks.mining.similarity import Alphabet, similarities
+from tracemill.tasks.steps.base import FirstError
 
 IC: Final = "ic"
 CC: Final = "cc"
@@ -35,9 +37,13 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Mined:
-    """The pairs of one block, and how many attempts came in, are in a pair, and why the others are not."""
+    """The pairs of one block, and how many attempts came in, are in a pair, and why the others are not.
+
+    ``labels`` are rows of ``step_labels`` of the wrong attempts in a pair.
+    """
 
     rows: list[Row] = field(default_factory=list)
+    labels: list[Row] = field(default_factory=list)
     attempts: int = 0
     used: int = 0
     unused: Counter[str] = field(default_factory=Counter)
@@ -52,12 +58,12 @@ def mine_block(
     block: pa.Table,
     spec: MiningSpec,
     split_of: Mapping[str, str],
-    golds: Mapping[str, str | None],
-    errors: Mapping[str, tuple[int, str]],
+    problems: Mapping[str, tuple[str, str | None]],
+    errors: Mapping[str, FirstError],
 ) -> Mined:
     """The pairs of a block of whole problems (``attempts.Pool.blocks``).
 
-    ``errors`` gives the first wrong step of a trace and the source that says so, where one is known.
+    ``problems`` gives prompt and gold; ``errors`` the false equations that are known.
     """
     pool = _Pool(block, spec)
     wrong = pool.rows(good=False)
@@ -82,9 +88,15 @@ def mine_block(
         drawn = draw(ranked, spec.pairs_per_problem, spec.uses_per_trace)
         rights = pool.rights(ranked[0][0])
         pairs, controls = affordable(len(drawn), len(rights), spec.controls)
+        prompt, gold = problems.get(pool.problems[ranked[0][0]], ("", None))
+        firsts: dict[int, FirstError | None] = {}
         for place in drawn[:pairs]:
             (w, r), at = ranked[place], places[place]
-            found.rows.append(pool.pair(w, r, float(alike[at]), float(np.exp(weight[at])), split_of, golds, errors))
+            if w not in firsts:
+                firsts[w], labels = pool.first_error(w, rights, prompt, errors)
+                found.labels += labels
+            drawn_by = {"similarity": float(alike[at]), "weight": float(np.exp(weight[at]))}
+            found.rows.append(pool.pair(w, r, firsts[w], gold) | drawn_by | {"split": split_of[pool.problems[w]]})
             taken |= {w, r}
         for row in pool.as_controls(rights, controls, spec.seed):
             found.rows.append(pool.control(row, split_of))
@@ -102,6 +114,7 @@ class _Pool:
     """A block by columns."""
 
     def __init__(self, block: pa.Table, spec: MiningSpec) -> None:
+        self._block = block
         self.ids: list[str] = block["trace_id"].to_pylist()
         self.problems: list[str] = block["problem_id"].to_pylist()
         self.policies: list[str] = block["policy_id"].to_pylist()
@@ -131,32 +144,33 @@ class _Pool:
         drawn: list[int] = places[np.lexsort((places, -noise))[:count]].tolist()
         return drawn
 
-    def pair(
-        self,
-        wrong: int,
-        right: int,
-        alike: float,
-        weight: float,
-        split_of: Mapping[str, str],
-        golds: Mapping[str, str | None],
-        errors: Mapping[str, tuple[int, str]],
-    ) -> Row:
-        one, other, problem = self.ids[wrong], self.ids[right], self.problems[wrong]
-        step, source = errors.get(one, (None, None))
+    def first_error(
+        self, row: int, rights: Sequence[int], prompt: str, errors: Mapping[str, FirstError]
+    ) -> tuple[FirstError | None, list[Row]]:
+        """The first error of a wrong attempt, and its new rows of ``step_labels``."""
+        steps = steps_of(
+            self.ids[row], self._text(row), self._block["steps"][row].as_py(), self._block["segmenter"][row].as_py()
+        )
+        siblings = [self._text(right) for right in rights[:SIBLINGS]]
+        return locate(steps, siblings, prompt, self.evidence[row] or "{}", errors.get(self.ids[row]))
+
+    def pair(self, wrong: int, right: int, error: FirstError | None, gold: str | None) -> Row:
+        one, other = self.ids[wrong], self.ids[right]
         near = abs(int(self.round[wrong]) - int(self.round[right])) <= 1
         return {
             "pair_id": pair_id(one, other, IC),
             "wrong_id": one,
             "right_id": other,
             "kind": IC,
-            "feedback": feedback(self.reasons[wrong] or "", self.evidence[wrong] or "{}", golds.get(problem)),
-            "similarity": alike,
-            "first_error_step": step,
-            "first_error_source": source,
+            "feedback": feedback(self.reasons[wrong] or "", self.evidence[wrong] or "{}", gold),
+            "first_error_step": None if error is None else error.step,
+            "first_error_source": None if error is None else error.source.value,
             "on_policy": near and self.policies[wrong] == self.policies[right],
-            "weight": weight,
-            "split": split_of[problem],
         }
+
+    def _text(self, row: int) -> str:
+        text: str = self._block["text"][row].as_py()
+        return text
 
     def control(self, row: int, split_of: Mapping[str, str]) -> Row:
         trace = self.ids[row]

@@ -167,6 +167,19 @@ SELECT m.run, 'majority', m.problem_id, m.problem_id, m.policy_id, 'majority', '
 FROM majority m JOIN problems p ON p.run = m.run AND p.problem_id = m.problem_id
 WHERE p.gold IS NOT NULL AND m.correct = 0 AND m.voters > 1;
 
+-- Whether a trace's steps hold, by sources that are verified or agreed (steps.base.VERIFIED); no row where nobody looked.
+CREATE VIEW process AS
+WITH counted AS (
+    SELECT run, trace_id, source, step, label FROM step_labels
+    WHERE coalesce(agreed, false)
+        OR source IN ('arithmetic', 'execution', 'lean', 'divergence', 'oracle', 'human', 'consensus')
+)
+SELECT c.run, c.trace_id, v.outcome, coalesce(v.outcome = 'correct', false) AND NOT bool_or(c.label = 'wrong') AS process_ok,
+    min(c.step) FILTER (c.label = 'wrong') AS first_wrong_step,
+    list(DISTINCT c.source ORDER BY c.source) FILTER (c.label = 'wrong') AS sources
+FROM counted c LEFT JOIN final_verdict v ON v.run = c.run AND v.subject_id = c.trace_id
+GROUP BY c.run, c.trace_id, v.outcome;
+
 CREATE VIEW funnel AS
 WITH stages AS (
     SELECT run, stage, min(place) AS place, sum(rows_in)::BIGINT AS rows_in, sum(rows_out)::BIGINT AS rows_out

@@ -9,15 +9,15 @@ their order; the cost per trace is bounded whatever its length and however many 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
+
+from tracemill.tasks.equations import equations
 
 #: Distances are taken between excerpts of so many characters, in this many even pieces of the text.
 EXCERPT: Final = 512
@@ -25,16 +25,6 @@ PIECES: Final = 4
 
 #: A duplicate is compared with so many other kept traces at the most.
 COMPARED: Final = 16
-
-#: How far an equation reaches to either side of its equals sign, in characters.
-_REACH: Final = 64
-
-#: A left side read backwards, so that a match begins at the equals sign and what is no equation is seen at once.
-#: White space and mark-up may stand around an operator; between two numbers they keep them apart.
-_GAP: Final = r"[\s$%()\\{}]*"
-_TFEL: Final = re.compile(rf"{_GAP}[\d.,]*[\d.](?:{_GAP}(?:(?:[-+*/^×÷·]|semit|todc|vid){_GAP})+[\d.,]*[\d.])+")
-_RIGHT: Final = re.compile(rf"{_GAP}(-?){_GAP}([\d.][\d.,]*)")
-_NOISE: Final = str.maketrans("", "", " \t\r\n$%()\\{}")
 
 DUPLICATE: Final = "duplicate_reasoning"
 OVER_CAP: Final = "over_cap"
@@ -64,17 +54,6 @@ class Refused:
     trace_id: str
     reason: str
     detail: str | None = None
-
-
-def equations(text: str) -> list[str]:
-    """The arithmetic in ``text``, in order and without spaces: ``["3+4=7", "7*2=14"]``."""
-    found = []
-    for left, right in pairwise(text.split("=")):
-        tail = _RIGHT.match(right[:_REACH])
-        head = _TFEL.match(left[: -_REACH - 1 : -1]) if tail else None
-        if head and tail:
-            found.append(f"{head[0].translate(_NOISE)[::-1]}={tail[1]}{tail[2].rstrip('.,')}")
-    return found
 
 
 def reasoning_key(text: str) -> str:

@@ -17,11 +17,15 @@ def test_an_answer_is_named_as_wrong():
 
 
 def test_errors_of_code_and_proofs_are_told():
-    assert feedback("failed", json.dumps({"error": "IndexError: list index out of range"})) == (
-        "IndexError: list index out of range"
+    evidence = {"message": "list index out of range", "source": "assert hidden(3) == 4"}
+    assert feedback("in a test: raised IndexError", json.dumps(evidence)) == (
+        "This attempt is not correct: in a test: raised IndexError.\nlist index out of range"
     )
-    messages = [{"line": 3, "column": 7, "message": "unknown identifier 'foo'"}]
-    assert feedback("failed", json.dumps({"messages": messages})) == "3:7: unknown identifier 'foo'"
+    messages = [{"line": 3, "column": 7, "severity": "error", "text": "unknown identifier 'foo'"}]
+    said = feedback(
+        "it does not elaborate", json.dumps({"messages": messages, "answer": "theorem t : True := by\n  foo"})
+    )
+    assert said == "This attempt is not correct: it does not elaborate.\n3:7: unknown identifier 'foo'"
 
 
 def test_fields_that_are_not_known_stay_untold():

@@ -187,7 +187,7 @@ def test_a_build_that_is_killed_counts_not_and_goes_on(maker, problem_of, spec, 
         mine(killed, spec(), 0.0)
     assert rows(killed) == []
     mine(killed, spec(), 0.0)
-    assert len(calls) == 3 + len(killed.commits("mine")) - 1 - 2  # the two blocks that were there are not mined again
+    assert len(calls) == 3 + len(killed.commits("mine")) - 2 - 2  # the two blocks that were there are not mined again
     assert rows(killed, "SELECT * EXCLUDE (run) FROM pairs ORDER BY pair_id") == rows(
         whole, "SELECT * EXCLUDE (run) FROM pairs ORDER BY pair_id"
     )
@@ -223,13 +223,32 @@ def test_one_problem_with_very_many_attempts_is_looked_at_in_part(maker, problem
         assert pool.attempts == 10
 
 
-def test_a_block_knows_the_first_wrong_step(maker, problem_of, spec):
+def test_a_pair_knows_the_first_wrong_step_and_who_says_so(maker, problem_of, spec):
     run = maker.start()
-    wrong, _ = maker.add(run, problem_of(), [("it is 8, so", "incorrect"), ("it is 7, so", "correct")])
-    with connect([run]) as connection, attempts.pooled(run, connection, spec()) as pool:
-        (block,) = pool.blocks()
-    split = dict.fromkeys(block["problem_id"].to_pylist(), "train")
-    found = pairs.mine_block(block, spec(), split, {}, {wrong: (2, "arithmetic")})
-    (row,) = [row for row in found.rows if row["kind"] == "ic"]
-    assert (row["first_error_step"], row["first_error_source"]) == (2, "arithmetic")
-    assert found.attempts == found.used == 2
+    wrong = ["We add.\n\n3 + 4 = 8.\n\nSo 8 it is", "We add 3 and 4.\n\nThat is 9\n\nSo 9 it is", "It is\n\nwrong"]
+    right = [f"We add them up {n}.\n\n3 + 4 = 7.\n\nSo 7 it is" for n in range(3)]
+    found = maker.add(
+        run, problem_of(), [(text, "incorrect") for text in wrong] + [(text, "correct") for text in right]
+    )
+    mine(run, spec(), 0.0)
+    told = {
+        row["wrong_id"]: (row["first_error_step"], row["first_error_source"])
+        for row in rows(run)
+        if row["kind"] == "ic"
+    }
+    assert told == {found[0]: (1, "consensus"), found[1]: (1, "divergence"), found[2]: (None, None)}
+    labels = rows(run, "SELECT trace_id, step, label, source, agreed FROM step_labels ORDER BY ALL")
+    assert {row["trace_id"] for row in labels} == {found[0], found[1]}
+    assert [(r["step"], r["label"]) for r in labels if r["trace_id"] == found[1]] == [(0, "right"), (1, "wrong")]
+    assert {r["source"] for r in labels if r["trace_id"] == found[0]} == {"arithmetic", "divergence", "consensus"}
+
+
+def test_a_right_answer_by_a_wrong_process_is_found_wherever_it_is(maker, problem_of, spec):
+    run = maker.start()
+    found = maker.add(
+        run, problem_of(), [("First 3 + 4 = 8.\n\nTake one off: 7", "correct"), ("So 3 + 4 = 7.\n\nIt is 7", "correct")]
+    )
+    mine(run, spec(), 0.0)
+    assert rows(run, "SELECT trace_id, process_ok, first_wrong_step FROM process WHERE outcome = 'correct'") == [
+        {"trace_id": found[0], "process_ok": False, "first_wrong_step": 0}
+    ]

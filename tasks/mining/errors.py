@@ -1,0 +1,60 @@
+"""First errors of a run's attempts, as far as they can be told without asking a model.
+
+What must stay true: every trace's arithmetic is looked at, right or wrong, so that a right answer by a wrong process is found;
+the other locators look at the wrong attempts that are in a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from tracemill.tasks.steps.arithmetic import first_false_equation
+from tracemill.tasks.steps.base import FirstError, Steps, best, consensus
+from tracemill.tasks.steps.divergence import divergence
+from tracemill.tasks.steps.evidence import lean_first_error
+from tracemill.tasks.steps.labels import located
+from tracemill.tasks.store import RunStore
+from tracemill.tasks.views.select import table_batches
+
+#: Most right siblings that a wrong attempt is compared with.
+SIBLINGS: Final = 8
+
+Row = dict[str, Any]
+
+
+def steps_of(trace: str, text: str, spans: Sequence[Mapping[str, int]], segmenter: str) -> Steps:
+    """A trace's steps from its columns."""
+    return Steps(trace, text, tuple((span["start"], span["end"]) for span in spans), segmenter)
+
+
+def arithmetic_errors(run: RunStore) -> Iterator[tuple[FirstError, list[Row]]]:
+    """(first false equation, its rows of ``step_labels``) of every trace of ``run`` that has one."""
+    for batch in table_batches(run, "traces", ["trace_id", "text", "steps", "segmenter"]):
+        texts = batch["text"].to_pylist()
+        for row, text in enumerate(texts):
+            if "=" not in text:
+                continue
+            steps = _row_steps(batch, row, text)
+            error = first_false_equation(steps)
+            if error is not None:
+                yield error, located(steps, error)
+
+
+def locate(
+    steps: Steps, siblings: Sequence[str], prompt: str, evidence: str, arithmetic: FirstError | None
+) -> tuple[FirstError | None, list[Row]]:
+    """(the first error to act on, the new rows of ``step_labels``) of a wrong attempt with these right siblings."""
+    others = [lean_first_error(steps, evidence), divergence(steps, siblings[:SIBLINGS], prompt)]
+    new = [error for error in others if error is not None]
+    found = [*new, *([arithmetic] if arithmetic is not None else [])]
+    agreed = consensus(found)
+    rows = [row for error in (*new, *([agreed] if agreed is not None else [])) for row in located(steps, error)]
+    return best(found), rows
+
+
+def _row_steps(batch: pa.RecordBatch, row: int, text: str) -> Steps:
+    trace, spans, segmenter = (batch[name][row].as_py() for name in ("trace_id", "steps", "segmenter"))
+    return steps_of(trace, text, spans, segmenter)
