@@ -12,6 +12,7 @@ from tracemill.schemas.errors import UsageError
 from tracemill.schemas.recipe import ImportRecipe, Recipe
 from tracemill.schemas.records import Problem
 from tracemill.tasks.labelling import verifiers_of
+from tracemill.tasks.opinions import registry as opinions
 from tracemill.tasks.opinions.names import OPINIONS
 from tracemill.tasks.store import RunStore
 from tracemill.tasks.strategies.registry import PARAMETERS
@@ -41,6 +42,7 @@ def check_run(recipe: Recipe, template: Template, problems: Sequence[Problem], r
 def check_curation(recipe: Recipe | ImportRecipe, problems: Sequence[Problem]) -> None:
     """Raise ``UsageError`` for a verifier, one of its options, or a tokenizer that there is not."""
     verifiers = verifiers_of(problems, recipe.verifiers)
+    opinions.verifiers_of(opinions.asked_for(recipe, problems))
     for spec in recipe.verifiers:
         if spec.kind not in verifiers and spec.kind not in OPINIONS:
             raise UsageError(

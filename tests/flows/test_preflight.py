@@ -25,6 +25,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"source": {"verifier": "answr"}}, "'answr'"),
     ({"source": {"verifier": "nowhere:check"}}, "nowhere"),
     ({"verifiers": [{"kind": "answer", "options": {"tolerence": 1}}]}, "tolerence"),
+    ({"verifiers": [{"kind": "consensus", "options": {"shar": 0.5}}]}, "shar"),
     ({"verifiers": [{"kind": "puzzle"}]}, "no problem is checked by the verifier 'puzzle'"),
     ({"template": {"user": "{{problem}} {{question}}"}}, "question"),
     ({"template": {"user": "Solve it."}}, "lacks the problem"),
