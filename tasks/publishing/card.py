@@ -215,16 +215,18 @@ def _join(repo: str) -> str:
     where = f"hf://datasets/{repo}/{DATA}"
     return f"""## Joining back
 
-From any row of a view, its ids lead to the attempt, the problem, every verdict, and the request as it was made:
+From any row of a view, its ids lead to the attempt, the problem, every verdict, and each request as it was made: the template
+filled with the problem (and the variables) is the prompt, word for word, and `prompt_hash` its hash.
 
 ```sql
 SELECT t.text, p.source, p.licence, v.verifier, v.version, v.outcome, v.evidence,
-       m.model, m.revision, f.template, s.sampling, t.seed
+       m.model, m.revision, r.route, f.template, r.variables, s.sampling, r.max_tokens, r.seed
 FROM '{where}/traces/*.parquet' t
 JOIN '{where}/problems/*.parquet' p USING (problem_id)
 JOIN '{where}/policies/*.parquet' m USING (policy_id)
-LEFT JOIN '{where}/templates/*.parquet' f USING (template_id)
-LEFT JOIN '{where}/samplings/*.parquet' s USING (sampling_id)
+LEFT JOIN '{where}/requests/*.parquet' r USING (attempt_id)
+LEFT JOIN '{where}/templates/*.parquet' f ON f.template_id = r.template_id
+LEFT JOIN '{where}/samplings/*.parquet' s ON s.sampling_id = r.sampling_id
 LEFT JOIN '{where}/verdicts/*.parquet' v ON v.subject_id = t.trace_id
 WHERE t.trace_id = '...';
 ```

@@ -105,8 +105,9 @@ class Standin:
     async def answer(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
         if not self.allowed(request):
             return self.error(request, 401, "invalid key")
+        raw = await request.read()
         try:
-            body = json.loads(await request.read())
+            body = json.loads(raw)
         except ValueError:
             return self.error(request, 400, "the body is not JSON")
         prompt, prefix = split(body, chat)
@@ -120,6 +121,7 @@ class Standin:
                 "seed": seed,
                 "prompt": hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:32],
                 "prefix": len(prefix),
+                "body": hashlib.sha256(raw).hexdigest(),
                 "time": time.time(),
             }
             self.log.write(json.dumps(line) + "\n")
