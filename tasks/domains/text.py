@@ -21,12 +21,14 @@ from tracemill.schemas.records import Problem
 from tracemill.tasks.domains.base import Draw, Rollout, Step
 from tracemill.tasks.domains.text_prompts import (
     AGGREGATE,
+    CHOOSE,
     IMPROVE,
     NEXT,
     PROPOSE,
     VOTE,
     VOTES,
     asking,
+    choice_of,
     continued,
     proposals,
     vote_of,
@@ -119,6 +121,8 @@ class Text:
             count = 1 if draw.greedy else k
             drawn = await gather_all([self._next(state, draw, draw.first + i, each) for i in range(count)])
             steps = [step for step in drawn if step is not None]
+            if not steps:  # no way on because no request was answered: nothing is known of this state
+                self.unchecked.add(state)
         return steps if self.runs is None else await gather_all([self._running(step) for step in steps])
 
     async def terminal(self, state: Thoughts) -> float | None:
@@ -154,14 +158,20 @@ class Text:
         said = await self._asked(asking(self.template, VOTE), state, draw.first, most, kind="vote")
         return Rollout(VOTES.get(vote_of(said.text) or "", 0.0), _tokens(said, most), said.text)
 
+    async def choose(self, states: Sequence[Thoughts], draw: Draw) -> tuple[int | None, int]:
+        """One vote of the model for the best of ``states``: its place, None where it names none, and the price in tokens."""
+        most = min(self.vote_tokens, draw.max_tokens or self.vote_tokens)
+        shown = Thoughts((_numbered(states),))
+        said = await self._asked(asking(self.template, CHOOSE), shown, draw.first, most, kind="choose")
+        return choice_of(said.text, len(states)), _tokens(said, most)
+
     async def improve(self, states: Sequence[Thoughts], draw: Draw) -> Step[Thoughts]:
         """The one state of ``states`` written again, better."""
         return await self._rewritten(IMPROVE, states[0].text, draw, kind="improve")
 
     async def aggregate(self, states: Sequence[Thoughts], draw: Draw) -> Step[Thoughts]:
         """One text that takes the best of all ``states``."""
-        shown = "\n\n".join(f"Attempt {i}:\n{state.text.strip()}" for i, state in enumerate(states, 1))
-        return await self._rewritten(AGGREGATE, shown, draw, kind="aggregate")
+        return await self._rewritten(AGGREGATE, _numbered(states), draw, kind="aggregate")
 
     def key(self, state: Thoughts) -> str | None:
         if self.same is not None and state.finish is None:
@@ -243,7 +253,10 @@ class Text:
         most = min(self.rollout_tokens, draw.max_tokens or self.rollout_tokens)
         state = Thoughts((shown,))
         said = await self._asked(asking(self.template, question), state, draw.first, most, kind=kind)
-        return Step(said.text.strip("\n"), Thoughts((said.text,), said.finish_reason), None, _tokens(said, most))
+        found = Thoughts((said.text,), said.finish_reason)
+        if said.error is not None:
+            self.unchecked.add(found)
+        return Step(said.text.strip("\n"), found, None, _tokens(said, most if said.error is None else 0))
 
     async def _reward(self, state: Thoughts) -> float:
         judged = await self.verify(state.text, state.finish or FinishReason.STOP.value)
@@ -285,6 +298,10 @@ def read_thoughts(text: str) -> Thoughts:
 def code_of(text: str) -> str:
     """The Python code in the fences of ``text``, in order, as one program."""
     return "\n".join(_CODE.findall(text))
+
+
+def _numbered(states: Sequence[Thoughts]) -> str:
+    return "\n\n".join(f"Solution {i}:\n{state.text.strip()}" for i, state in enumerate(states, 1))
 
 
 def _first_step(text: str, segmentation: Segmentation) -> str:

@@ -26,6 +26,10 @@ VOTE: Final = (
     "Say in one line why, and end with one word: sure, likely or impossible."
 )
 IMPROVE: Final = "\n\nA solution that is not right yet:\n\n{{prefix}}\n\nFind what is wrong in it and write the whole solution again."
+CHOOSE: Final = (
+    "\n\nSeveral solutions so far:\n\n{{prefix}}\n\nWhich of them is the most likely to end in the right answer? "
+    "Say in one line why, and end with its number."
+)
 AGGREGATE: Final = "\n\nSeveral attempts:\n\n{{prefix}}\n\nTake what is right in each and write one whole solution."
 
 _WORD: Final = re.compile(r"\b(sure|likely|unlikely|impossible)\b", re.IGNORECASE)
@@ -39,7 +43,14 @@ def continued(template: Template) -> Template:
 
 def asking(template: Template, question: str) -> Template:
     """``template`` with ``question`` after the problem; no answer is begun."""
-    name = {NEXT: "next", PROPOSE: "propose", VOTE: "vote", IMPROVE: "improve", AGGREGATE: "aggregate"}
+    name = {
+        NEXT: "next",
+        PROPOSE: "propose",
+        VOTE: "vote",
+        CHOOSE: "choose",
+        IMPROVE: "improve",
+        AGGREGATE: "aggregate",
+    }
     return replace(template, name=f"{template.name}+{name.get(question, 'ask')}", then=question, prefill="")
 
 
@@ -54,3 +65,9 @@ def vote_of(text: str) -> str | None:
     found = _WORD.findall(text)
     word = found[-1].lower() if found else None
     return word if word in VOTES else None
+
+
+def choice_of(text: str, choices: int) -> int | None:
+    """The 0-based place of the last number in ``text`` that is one of ``choices``; None where it says none."""
+    found = [int(number) for number in re.findall(r"(?<![\w.])\d{1,4}(?!\w)", text)]
+    return found[-1] - 1 if found and 1 <= found[-1] <= choices else None

@@ -152,6 +152,39 @@ class Growth(Generic[S]):
             self._note(node, estimate, by.source)
         return [node.value if node.value is not None else 0.0 for node in nodes]
 
+    def derive(
+        self, function: Callable[[list[S], Draw], Any], groups: Sequence[Sequence[Node[S]]]
+    ) -> Work[list[Node[S]]]:
+        """One new node of each group of parents, by ``function`` of their states, with rewards and values; never merged.
+
+        ``function`` answers with a ``Step`` of at most ``rollout_tokens`` tokens. Raises ``Spent`` where nothing may be asked
+        any more; what too little is left for is not made, so fewer nodes than groups may come back.
+        """
+        self.purse.check()
+        asked: list[tuple[Sequence[Node[S]], int]] = []
+        calls = []
+        for parents in groups:
+            count, each, reserved = self.purse.reserve(1, self.domain.rollout_tokens)
+            if count == 0:
+                break
+            first = parents[0]
+            calls.append((function, ([parent.state for parent in parents], self.draw(first, each))))
+            first.drawn += 1
+            asked.append((parents, reserved))
+        answers: list[Step[S]] = yield calls
+        made: list[Node[S]] = []
+        for (parents, reserved), step in zip(asked, answers, strict=True):
+            self.purse.settle(reserved, step.tokens)
+            self.purse.nodes += self.purse.budgets.nodes is None  # else it was counted when it was set aside
+            node = Node(step.state, step.action, self.domain.key(step.state), tokens=step.tokens)
+            for parent in parents:
+                self.tree.link(parent, node, step.action, step.logprob)
+                if parent.status is NodeStatus.OPEN:
+                    parent.status = NodeStatus.EXPANDED
+            made.append(node)
+        yield from self._judge(made, True)
+        return made
+
     def finish(self, status: TreeStatus) -> Tree[S]:
         """Reject what is undecided and close the tree."""
         for offer in list(self._pending.values()):
