@@ -6,7 +6,6 @@ recipe again ends in the same tables.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from tracemill.schemas.errors import DataError, EngineError
 from tracemill.schemas.recipe import ImportRecipe, Recipe
 from tracemill.schemas.records import Problem
 from tracemill.tasks import labelling, sampling
-from tracemill.tasks.engines.registry import build_engine
+from tracemill.tasks.engines.registry import build_engine, engine_home
 from tracemill.tasks.imports import read_traces
 from tracemill.tasks.labelling import Labeller
 from tracemill.tasks.loading import committed_problems, load, load_traces
 from tracemill.tasks.mining.build import mine
 from tracemill.tasks.opinions import registry as opinions
+from tracemill.tasks.opinions.asking import Opinion
 from tracemill.tasks.plan import Attempts, Plan, Shard, plan
 from tracemill.tasks.provenance import commit_policy, invocation
 from tracemill.tasks.reporting.listener import Listener, NullListener
@@ -66,11 +66,6 @@ class Reverified:
     differing: tuple[str, ...]
 
 
-def engine_home() -> str:
-    """The folder for servers' logs, pid files and caches: ``$TRACEMILL_HOME``, else ``~/.cache/tracemill``."""
-    return os.environ.get("TRACEMILL_HOME") or os.path.expanduser("~/.cache/tracemill")
-
-
 async def synthesize(
     recipe: Recipe,
     out: str,
@@ -87,6 +82,7 @@ async def synthesize(
     listener.stage("load", None)
     loaded = load_problems(recipe.problems)  # first, so that a source that cannot be read leaves no folder behind
     preflight.check_run(recipe, template, loaded.problems, reuse)
+    models = opinions.build_all(recipe, loaded.problems, engine_home())
     with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe, engine.policy) as begun:
         problems = load(run, loaded, recipe.limit)
         attempts = Attempts.of(recipe, engine.policy, template)
@@ -109,7 +105,7 @@ async def synthesize(
             if todo.shards:
                 await _sample(sampler, labeller, todo, recipe, orchestrator or PlainOrchestrator())
             run.drop_spent_ledgers()
-            begun.verifiers = await _opinions(run, recipe, problems, labeller, listener)
+            begun.verifiers = await _opinions(run, models, problems, labeller, listener)
         for warning in run.warnings:
             listener.note(warning)
         finish(run, recipe, listener)
@@ -147,6 +143,7 @@ async def import_traces(
     listener.stage("import", None)
     imported = read_traces(recipe)
     preflight.check_curation(recipe, imported.problems)
+    models = opinions.build_all(recipe, imported.problems, engine_home())
     with RunStore.start(out, recipe, fresh=fresh) as run, invocation(run, recipe) as begun:
         problems = load(run, Loaded(imported.problems, [], len(imported.problems)))
         for policy in imported.policies:
@@ -159,7 +156,7 @@ async def import_traces(
         async with pool:
             listener.stage(labelling.STAGE, imported.traces.num_rows - len(apart))
             await labeller.label_owed()
-            begun.verifiers = await _opinions(run, recipe, problems, labeller, listener)
+            begun.verifiers = await _opinions(run, models, problems, labeller, listener)
         finish(run, recipe, listener)
     return run
 
@@ -175,6 +172,7 @@ async def verify_run(path: str, *, recheck: float | None = None, listener: Liste
     share = recipe.recheck if recheck is None else recheck
     with RunStore.start(path, recipe) as run, invocation(run, recipe) as begun:
         problems = committed_problems(run)
+        models = opinions.build_all(recipe, problems, engine_home())
         apart = labelling.set_apart(run)
         pool = VerifierPool(recipe.verifier_workers)
         labeller = Labeller(run, pool, problems, recipe.verifiers, listener, apart, recipe.recheck)
@@ -185,20 +183,23 @@ async def verify_run(path: str, *, recheck: float | None = None, listener: Liste
             asked, mended = await labeller.answer_errors()
             given = await labeller.label_owed()
             compared, differing = await labeller.compare(share)
-            begun.verifiers = await _opinions(run, recipe, problems, labeller, listener)
+            begun.verifiers = await _opinions(run, models, problems, labeller, listener)
         finish(run, recipe, listener)
     return Reverified(given, asked, mended, compared, tuple(differing))
 
 
 async def _opinions(
-    run: RunStore, recipe: Recipe | ImportRecipe, problems: Sequence[Problem], labeller: Labeller, listener: Listener
+    run: RunStore,
+    models: Mapping[str, Opinion | Verifier],
+    problems: Sequence[Problem],
+    labeller: Labeller,
+    listener: Listener,
 ) -> Mapping[str, Verifier]:
     """Give the opinions that the recipe asks for, once the rule verifiers have spoken; all verifiers that took part."""
-    specs = opinions.asked_for(recipe, problems)
-    found = opinions.verifiers_of(specs)
+    found = opinions.verifiers_of(models)
     for name, verifier in found.items():
         await labeller.trust(name, verifier)
-    await opinions.give(run, specs, problems, listener)
+    await opinions.give(run, models, problems, listener)
     return {**labeller.verifiers, **found}
 
 

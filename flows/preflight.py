@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.recipe import ImportRecipe, Recipe
 from tracemill.schemas.records import Problem
+from tracemill.tasks.engines.registry import engine_home
 from tracemill.tasks.labelling import verifiers_of
 from tracemill.tasks.opinions import registry as opinions
 from tracemill.tasks.opinions.names import OPINIONS
@@ -42,7 +43,7 @@ def check_run(recipe: Recipe, template: Template, problems: Sequence[Problem], r
 def check_curation(recipe: Recipe | ImportRecipe, problems: Sequence[Problem]) -> None:
     """Raise ``UsageError`` for a verifier, one of its options, or a tokenizer that there is not."""
     verifiers = verifiers_of(problems, recipe.verifiers)
-    opinions.verifiers_of(opinions.asked_for(recipe, problems))
+    opinions.build_all(recipe, problems, engine_home())
     for spec in recipe.verifiers:
         if spec.kind not in verifiers and spec.kind not in OPINIONS:
             raise UsageError(

@@ -18,7 +18,7 @@ from typing import Any, Final
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.ids import text_hash
 from tracemill.schemas.plugins import resolve
-from tracemill.verifiers import answer, consensus, puzzle
+from tracemill.verifiers import answer, consensus, judge, puzzle
 from tracemill.verifiers.base import Verifier
 from tracemill.verifiers.lean import verifier as lean
 
@@ -27,6 +27,7 @@ _BUILT_IN: Final[Mapping[str, Callable[[Mapping[str, Any]], Verifier]]] = {
     "answer": answer.verifier,
     "consensus": consensus.consensus,
     "lean": lean.verifier,
+    "judge": judge.judge,
     "puzzle": puzzle.verifier,
 }
 

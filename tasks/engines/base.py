@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, Self
 from tracemill.schemas import ids
 from tracemill.schemas.records import Policy, Problem
 
-Route = Literal["chat", "completion"]
+Route = Literal["chat", "completion", "pooling"]
 Message = Mapping[str, str]  # {"role": ..., "content": ...}
 
 
@@ -63,7 +63,8 @@ def _sampling_id(sampling: Sampling) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One model call. ``messages`` on the chat route, ``prompt`` on the completion route.
+    """One model call. ``messages`` on the chat route, ``prompt`` on the completion route, either on the pooling route, which
+    gives scores instead of text (as JSON in ``Completion.text``) for the pooling ``task``.
 
     ``prefix`` is text of the assistant's turn that is already there: the engine continues it and returns only what
     follows (only where ``Capabilities.continue_prefix``). ``problem`` is for in-process engines and never leaves the process.
@@ -77,13 +78,15 @@ class Request:
     messages: tuple[Message, ...] = ()
     prompt: str = ""
     prefix: str = ""
+    top_logprobs: int = 0
+    task: str = ""
     template_id: str | None = None
     problem: Problem | None = field(default=None, compare=False, repr=False)
 
     @property
     def content(self) -> Any:
         """The prompt as it is hashed: messages as plain dicts, or the text."""
-        return [dict(m) for m in self.messages] if self.route == "chat" else self.prompt
+        return [dict(m) for m in self.messages] if self.messages or self.route == "chat" else self.prompt
 
     @property
     def prompt_hash(self) -> str:
@@ -113,6 +116,9 @@ class Completion:
     replica: str | None = None
     retries: int = 0
     error: str | None = None
+    top: Mapping[str, float] | None = (
+        None  # log-probabilities in the place of the first token, where asked for and given
+    )
 
 
 @dataclass(frozen=True, slots=True)

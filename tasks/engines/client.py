@@ -105,7 +105,7 @@ class HttpEngine:
         self._trust_env = trust_env
         self._backoff = backoff
         self._token_limit = "max_tokens"
-        self._urls = {route: URL(f"{self.base_url}{path}") for route, path in wire.PATHS.items()}
+        self._urls = {route: URL(f"{self.base_url}/").join(URL(path)) for route, path in wire.PATHS.items()}
         self._limiter = Limiter(concurrency)
         self._breaker = Breaker()
         self._failure: EngineError | None = None

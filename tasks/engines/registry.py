@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from tracemill.schemas.recipe import EngineSpec
 from tracemill.tasks.engines.base import Engine
+
+
+def engine_home() -> str:
+    """The folder for servers' logs, pid files and caches: ``$TRACEMILL_HOME``, else ``~/.cache/tracemill``."""
+    return os.environ.get("TRACEMILL_HOME") or os.path.expanduser("~/.cache/tracemill")
 
 
 def build_engine(spec: EngineSpec, home: str) -> Engine:

@@ -16,10 +16,16 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tracemill.schemas.enums import FinishReason
+from tracemill.schemas.ids import canonical_json
 from tracemill.tasks.engines.base import Completion, Request, Route, Sampling
 from tracemill.tasks.engines.retry import Fault, Kind
 
-PATHS: Final[Mapping[Route, str]] = {"chat": "/chat/completions", "completion": "/completions"}
+#: Where each route is, from the address that ends in ``/v1``. vLLM's pooling route stands beside that, not below it.
+PATHS: Final[Mapping[Route, str]] = {
+    "chat": "chat/completions",
+    "completion": "completions",
+    "pooling": "../pooling",
+}
 
 #: What vLLM wants beside a last assistant message that is to be continued.
 CONTINUE_FINAL_MESSAGE: Final[Mapping[str, Any]] = {"continue_final_message": True, "add_generation_prompt": False}
@@ -61,7 +67,9 @@ def encode(
     token_limit: str = "max_tokens",
 ) -> bytes:
     """The body of ``request``. ``continuation`` is sent beside a chat prefix, ``token_limit`` names that parameter."""
-    head = _head(request.sampling, model, request.route, token_limit)
+    if request.route == "pooling":
+        return _pooling(request, model)
+    head = _head(request.sampling, model, request.route, token_limit, request.top_logprobs)
     if request.route == "completion":
         return f'{head},"seed":{request.seed},"prompt":{json.dumps(request.prompt + request.prefix)}}}'.encode()
     messages: list[Mapping[str, str]] = list(request.messages)
@@ -72,8 +80,20 @@ def encode(
     return f'{head},"seed":{request.seed}{more},"messages":{json.dumps(messages)}}}'.encode()
 
 
+def _pooling(request: Request, model: str) -> bytes:
+    """No limit on the tokens is sent: what does not fit must be refused, not cut."""
+    body: dict[str, Any] = {"model": model, "encoding_format": "float"}
+    if request.task:
+        body["task"] = request.task
+    if request.messages:
+        body["messages"] = [dict(message) for message in request.messages]
+    else:
+        body["input"] = request.prompt
+    return json.dumps(body).encode()
+
+
 @lru_cache(maxsize=64)
-def _head(sampling: Sampling, model: str, route: Route, token_limit: str) -> str:
+def _head(sampling: Sampling, model: str, route: Route, token_limit: str, top: int) -> str:
     """The part of the body that every request of a run shares, without its closing brace."""
     body: dict[str, Any] = {
         "model": model,
@@ -85,7 +105,8 @@ def _head(sampling: Sampling, model: str, route: Route, token_limit: str) -> str
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,
         "stop": list(sampling.stop) or None,
-        "logprobs": (True if route == "chat" else 1) if sampling.logprobs else None,
+        "logprobs": (True if route == "chat" else max(1, top)) if sampling.logprobs or top else None,
+        "top_logprobs": top or None if route == "chat" else None,
     }
     return json.dumps({key: value for key, value in body.items() if value is not None})[:-1]
 
@@ -98,6 +119,8 @@ def decode(
         payload = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise Fault(Kind.GARBAGE, f"the server's answer is not JSON: {clipped(_text(data))}") from error
+    if request.route == "pooling":
+        return _scores(payload, prices, latency_ms, replica)
     choice = _choice(payload)
     text, reason = _said(choice, request), choice.get("finish_reason")
     if reason == "content_filter":
@@ -120,7 +143,32 @@ def decode(
         cost_usd=prices.cost(prompt_tokens, completion_tokens),
         latency_ms=latency_ms,
         replica=replica,
+        top=_top(choice.get("logprobs")) if request.top_logprobs else None,
     )
+
+
+def _scores(payload: Any, prices: Prices, latency_ms: float | None, replica: str | None) -> Completion:
+    """The one item of a pooling answer as canonical JSON: a list of numbers, or a list of such lists, one a step or token."""
+    data = _mapping(payload).get("data")
+    if not (isinstance(data, list) and len(data) == 1 and isinstance(_mapping(data[0]).get("data"), list)):
+        raise Fault(Kind.GARBAGE, "the server's answer has no pooled data")
+    pooled = data[0]["data"]
+    if not all(_is_number(v) or (isinstance(v, list) and all(map(_is_number, v))) for v in pooled):
+        raise Fault(Kind.GARBAGE, "the server's pooled data is not numbers")
+    prompt_tokens = _count(_mapping(payload.get("usage")), "prompt_tokens")
+    return Completion(
+        text=canonical_json(pooled),
+        finish_reason=FinishReason.STOP.value,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=0,
+        cost_usd=prices.cost(prompt_tokens, 0),
+        latency_ms=latency_ms,
+        replica=replica,
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _choice(payload: Any) -> Mapping[str, Any]:
@@ -171,6 +219,21 @@ def _logprobs(logprobs: Any) -> tuple[float | None, float | None]:
         values = shape["token_logprobs"]
     numbers = [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
     return (math.fsum(numbers), min(numbers)) if numbers else (None, None)
+
+
+def _top(logprobs: Any) -> Mapping[str, float] | None:
+    """Token to log-probability in the place of the first token, from either shape; None where the server gives none."""
+    shape = _mapping(logprobs)
+    content, legacy = shape.get("content"), shape.get("top_logprobs")
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(content, list) and content:
+        listed = _mapping(content[0]).get("top_logprobs")
+        rows = [_mapping(row) for row in listed] if isinstance(listed, list) else []
+        pairs = [(row.get("token"), row.get("logprob")) for row in rows]
+    elif isinstance(legacy, list) and legacy:
+        pairs = list(_mapping(legacy[0]).items())
+    found = {token: float(value) for token, value in pairs if isinstance(token, str) and _is_number(value)}
+    return found or None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

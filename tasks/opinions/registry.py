@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from tracemill.schemas.recipe import ImportRecipe, Recipe, VerifierSpec
+from pydantic import ValidationError
+
+from tracemill.schemas.errors import UsageError
+from tracemill.schemas.recipe import EngineSpec, ImportRecipe, Recipe, VerifierSpec
 from tracemill.schemas.records import Problem
+from tracemill.tasks.engines.registry import build_engine
+from tracemill.tasks.opinions import asking
+from tracemill.tasks.opinions.asking import Opinion
 from tracemill.tasks.opinions.consensus import vote
+from tracemill.tasks.opinions.judge import Judge
 from tracemill.tasks.opinions.names import OPINIONS
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.store import RunStore
@@ -25,14 +33,50 @@ def asked_for(recipe: Recipe | ImportRecipe, problems: Sequence[Problem]) -> lis
     return list(specs.values())
 
 
-def verifiers_of(specs: Sequence[VerifierSpec]) -> Mapping[str, Verifier]:
-    """The verifiers by which the opinions are known. Raises UsageError for an option that is not there."""
-    return {spec.kind: build_consensus(spec.options) for spec in specs}
+def build_all(recipe: Recipe | ImportRecipe, problems: Sequence[Problem], home: str) -> dict[str, Opinion | Verifier]:
+    """The opinions that ``recipe`` asks for, by name. ``home`` is for what a server of ours keeps."""
+    return {spec.kind: build_opinion(spec, home) for spec in asked_for(recipe, problems)}
 
 
-async def give(run: RunStore, specs: Sequence[VerifierSpec], problems: Sequence[Problem], listener: Listener) -> None:
-    """Give every opinion that ``specs`` asks for and that is not there yet."""
-    for name, verifier in verifiers_of(specs).items():
-        listener.stage(name, None)
-        if name == consensus.NAME:
-            listener.advance(name, vote(run, verifier, problems))
+def build_opinion(spec: VerifierSpec, home: str) -> Opinion | Verifier:
+    """The opinion of ``spec``: a ``Verifier`` for the vote, which asks nobody. Its engine is not started.
+
+    Raises UsageError for an option that is not there, and where the model to ask is not named.
+    """
+    options = dict(spec.options)
+    if spec.kind == consensus.NAME:
+        return build_consensus(options)
+    given = options.pop("engine", None)
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            "whom to ask?",
+            where=f"verifiers.{spec.kind}.options.engine",
+            mend="name an engine: {kind: openai, base_url: http://127.0.0.1:8000/v1, model: my-judge}",
+        )
+    return Judge(build_engine(_engine_spec(given, spec.kind), home), options)
+
+
+def _engine_spec(given: Mapping[str, Any], kind: str) -> EngineSpec:
+    try:
+        return EngineSpec.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UsageError(first["msg"], where=f"verifiers.{kind}.options.engine.{place}") from error
+
+
+def verifiers_of(opinions: Mapping[str, Opinion | Verifier]) -> Mapping[str, Verifier]:
+    """The verifiers by which the opinions are known."""
+    return {name: found if isinstance(found, Verifier) else found.verifier for name, found in opinions.items()}
+
+
+async def give(
+    run: RunStore, opinions: Mapping[str, Opinion | Verifier], problems: Sequence[Problem], listener: Listener
+) -> None:
+    """Give every one of ``opinions`` that is not there yet, in order."""
+    for name, opinion in opinions.items():
+        if isinstance(opinion, Verifier):
+            listener.stage(name, None)
+            listener.advance(name, vote(run, opinion, problems))
+        else:
+            await asking.give(run, opinion, problems, listener)

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import math
 import os
 import random
 import re
@@ -49,6 +50,10 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--answers", type=float, default=None, help="chance of a right sum, decided by the seed")
     parser.add_argument("--reasoning", action="store_true", help="reasoning_content beside the content")
     parser.add_argument("--capacity", type=int, default=0, help="more at once than this get status 429")
+    parser.add_argument("--yes", type=float, default=None, help="chance that a judge says yes, by the seed")
+    parser.add_argument("--no-top-logprobs", action="store_true", help="as a server that gives no alternatives")
+    parser.add_argument("--max-length", type=int, default=0, help="tokens that a prompt to /pooling may have")
+    parser.add_argument("--lose-scores", type=int, default=0, help="so many scores fewer than steps from /pooling")
     parser.add_argument("--echo-key", action="store_true", help="say the Authorization header in every error")
     parser.add_argument("--log", default=None)
     known, _ = parser.parse_known_args([a for a in argv if a != "serve"])
@@ -68,6 +73,24 @@ def whole_text(prompt: str, seed: int, options: argparse.Namespace) -> str:
     size = max(0, options.reply_bytes - len(last) - 20)
     body = POOL[at : at + size] if size <= len(POOL) // 2 else (POOL * (size // len(POOL) + 2))[at : at + size]
     return f"{digest[:8].hex()}: {body}\n\n{last}"
+
+
+def pooled(body: dict[str, Any], lose: int) -> tuple[list[Any], str]:
+    """What vLLM's pooling answers, in its shape, and the text that it read.
+
+    A step with the word "wrong" is bad. Qwen's step tag gives [bad, good] a step; Math-Shepherd's [good, bad]; the task
+    ``classify`` one number.
+    """
+    messages = body.get("messages")
+    text = "".join(f"<|{m['role']}|>{m['content']}" for m in messages) if messages else str(body.get("input", ""))
+    if body.get("task") == "classify":
+        return [-2.5 if "wrong" in text else 3.25], text
+    tag, good_first = ("<extra_0>", False) if "<extra_0>" in text else (" \u043a\u0438", True)
+    rows = []
+    for step in text.split(tag)[:-1]:
+        good = 0.0625 if "wrong" in step else 0.9375
+        rows.append([good, 1 - good] if good_first else [1 - good, good])
+    return rows[: len(rows) - lose], text
 
 
 class Standin:
@@ -102,6 +125,23 @@ class Standin:
     async def completion(self, request: web.Request) -> web.StreamResponse:
         return await self.answer(request, chat=False)
 
+    async def pooling(self, request: web.Request) -> web.StreamResponse:
+        if not self.allowed(request):
+            return self.error(request, 401, "invalid key")
+        body = json.loads(await request.read())
+        self.count += 1
+        if self.count <= self.options.fail_first:
+            return self.error(request, self.options.fail_status, "failing as told")
+        rows, text = pooled(body, self.options.lose_scores)
+        tokens = len(text) // CHARACTERS_PER_TOKEN
+        if self.options.max_length and tokens > self.options.max_length:
+            most = self.options.max_length
+            return self.error(request, 400, f"This model's maximum context length is {most} tokens, not {tokens}.")
+        item = {"index": 0, "object": "pooling", "data": rows}
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0, "prompt_tokens_details": None}
+        head = {"id": "pool-1", "object": "list", "created": 0, "model": self.model}
+        return web.json_response({**head, "data": [item], "usage": usage})
+
     async def answer(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
         if not self.allowed(request):
             return self.error(request, 401, "invalid key")
@@ -122,6 +162,7 @@ class Standin:
                 "prompt": hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:32],
                 "prefix": len(prefix),
                 "body": hashlib.sha256(raw).hexdigest(),
+                "said": prompt[-2000:] if options.yes is not None else "",
                 "time": time.time(),
             }
             self.log.write(json.dumps(line) + "\n")
@@ -154,7 +195,26 @@ class Standin:
             self.running -= 1
         return web.Response(body=self.reply(body, prompt, prefix, seed, chat), content_type="application/json")
 
+    def verdict(self, body: dict[str, Any], prompt: str, seed: int) -> bytes:
+        """A judge's answer: one word where that is all there is room for, else a critique that ends in its verdict."""
+        digest = hashlib.blake2b(f"{seed}\0{prompt}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
+        yes = self.options.yes
+        short = (body.get("max_tokens") or 0) <= 4
+        said = yes >= 0.5 if short else int.from_bytes(digest, "big") / 2**32 < yes
+        word = "Yes" if said else "No"
+        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant"}}
+        choice["message"]["content"] = word if short else f"Let me look at it, draw {seed}.\n\nVerdict: {word}"
+        if body.get("top_logprobs") and not self.options.no_top_logprobs:
+            given = {"Yes": yes * 0.9, " yes": yes * 0.1, "No": 1 - yes}
+            rows = [{"token": t, "logprob": math.log(p)} for t, p in given.items() if p > 0]
+            chosen = {"token": word, "logprob": rows[0]["logprob"], "top_logprobs": rows}
+            choice["logprobs"] = {"content": [chosen]}
+        usage = {"prompt_tokens": len(prompt) // CHARACTERS_PER_TOKEN, "completion_tokens": 1 if short else 12}
+        return json.dumps({"id": "c", "model": self.model, "choices": [choice], "usage": usage}).encode()
+
     def reply(self, body: dict[str, Any], prompt: str, prefix: str, seed: int, chat: bool) -> bytes:
+        if self.options.yes is not None and chat:
+            return self.verdict(body, prompt, seed)
         text = whole_text(prompt, seed, self.options)
         rest = text[len(prefix) :] if text.startswith(prefix) else text
         finish = "stop"
@@ -218,6 +278,7 @@ async def serve(options: argparse.Namespace) -> None:
     app.router.add_get("/v1/models", standin.models)
     app.router.add_post("/v1/chat/completions", standin.chat)
     app.router.add_post("/v1/completions", standin.completion)
+    app.router.add_post("/pooling", standin.pooling)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, options.host, options.port, backlog=4096)

@@ -19,6 +19,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "answer": "tracemill.verifiers.canaries.answer",
     "consensus": "tracemill.verifiers.canaries.consensus",
     "lean": "tracemill.verifiers.canaries.lean",
+    "judge": "tracemill.verifiers.canaries.judge",
     "puzzle": "tracemill.verifiers.canaries.puzzle",
 }
 
