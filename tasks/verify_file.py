@@ -35,7 +35,7 @@ from tracemill.verifiers.verdicts import verdict_row, verdict_table
 
 CHUNK: Final = 4096
 CHUNK_CHARS: Final = 32 << 20
-NOT_YET: Final = frozenset({"code", "countdown"})
+NOT_YET: Final = frozenset({"countdown"})
 
 Sink = Callable[[list[Verdict]], None]
 

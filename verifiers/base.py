@@ -42,13 +42,18 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one check found. ``answer`` is the extracted answer as written, None where there is none."""
+    """What one check found. ``answer`` is the extracted answer as written, None where there is none.
+
+    A check that has processes of its own says in ``cpu_ms`` what they used, and in ``isolation`` how they were walled in.
+    """
 
     outcome: Outcome
     reason: str
     score: float | None = None
     answer: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    cpu_ms: float = 0.0
+    isolation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

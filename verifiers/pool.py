@@ -318,7 +318,7 @@ def _give_up(job: _Job, places: Sequence[int], death: _Died) -> None:
         outcome, reason = Outcome.ERROR, f"the worker died ({_status(death.status)}), twice"
     for place in places:
         hashed = job.candidates[place].inputs_hash
-        job.answers[place] = [place, hashed, outcome.value, reason, None, None, {}, None, None]
+        job.answers[place] = [place, hashed, outcome.value, reason, None, None, {}, None, None, None]
     if job.progress is not None:
         job.progress(len(places))
 
@@ -371,8 +371,8 @@ def _batches(candidates: Sequence[Candidate], workers: int) -> list[range]:
 
 
 def _verdict(verifier: Verifier, config_hash: str, candidate: Candidate, answer: list[Any]) -> Verdict:
-    _, inputs_hash, outcome, reason, score, extracted, evidence, cpu_ms, wall_ms = answer
-    judgement = Judgement(Outcome(outcome), reason, score, extracted, evidence)
+    _, inputs_hash, outcome, reason, score, extracted, evidence, isolation, cpu_ms, wall_ms = answer
+    judgement = Judgement(Outcome(outcome), reason, score, extracted, evidence, isolation=isolation)
     return Verdict(
         candidate.subject_id,
         verifier.name,
@@ -382,7 +382,7 @@ def _verdict(verifier: Verifier, config_hash: str, candidate: Candidate, answer:
         judgement,
         verifier.level,
         verifier.backend,
-        verifier.isolation,
+        isolation or verifier.isolation,
         cpu_ms,
         wall_ms,
     )

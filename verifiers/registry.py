@@ -20,11 +20,13 @@ from tracemill.schemas.ids import text_hash
 from tracemill.schemas.plugins import resolve
 from tracemill.verifiers import answer, consensus, judge, puzzle
 from tracemill.verifiers.base import Verifier
+from tracemill.verifiers.code import verifier as code
 from tracemill.verifiers.lean import verifier as lean
 
 GROUP: Final = "tracemill.verifiers"
 _BUILT_IN: Final[Mapping[str, Callable[[Mapping[str, Any]], Verifier]]] = {
     "answer": answer.verifier,
+    "code": code.verifier,
     "consensus": consensus.consensus,
     "lean": lean.verifier,
     "judge": judge.judge,
@@ -40,7 +42,8 @@ def known() -> list[str]:
 def build_verifier(
     name_or_path: str, options: Mapping[str, Any] | None = None, time_limit: float | None = None
 ) -> Verifier:
-    """The verifier of that name with these options. ``time_limit`` is in seconds of CPU per candidate.
+    """The verifier of that name with these options. ``time_limit`` is in seconds of CPU per candidate; a verifier that has
+    an option of that name (``code``) takes it as that: the limit of one run of a program.
 
     Raises UsageError for a name, module, function or option that is not there.
     """
@@ -52,6 +55,8 @@ def build_verifier(
     if not time_limit > 0:
         raise UsageError(f"time limit must be above 0 seconds, not {time_limit}", where=f"verifier {name_or_path}")
     # a check that keeps the time itself finds its limit in its options
+    if name_or_path in _BUILT_IN and "time_limit" in found.config:
+        return _BUILT_IN[name_or_path]({**given, "time_limit": float(time_limit)})
     own = {"time_limit": float(time_limit)} if "time_limit" in found.config else {}
     return replace(found, time_limit=float(time_limit), config={**found.config, **own})
 

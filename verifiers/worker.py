@@ -86,7 +86,8 @@ def judge(verifier: Verifier, candidate: Candidate, clock: _Clock) -> tuple[Judg
     finally:
         clock.stop()
     cpu_ms, wall_ms = (time.process_time() - cpu) * 1e3, (time.perf_counter() - wall) * 1e3
-    return as_judgement(found), cpu_ms, wall_ms
+    judged = as_judgement(found)
+    return judged, cpu_ms + judged.cpu_ms, wall_ms
 
 
 def as_judgement(found: object) -> Judgement:
@@ -129,7 +130,8 @@ def encode(place: int, inputs_hash: str, found: Judgement, cpu_ms: float, wall_m
     if answer is not None:
         answer = _plain(answer if len(answer) <= EVIDENCE_BYTES else answer[:EVIDENCE_BYTES])
     score = None if found.score is None else float(found.score)
-    return [place, inputs_hash, str(found.outcome), _plain(found.reason), score, answer, evidence, cpu_ms, wall_ms]
+    said = [str(found.outcome), _plain(found.reason), score, answer, evidence]
+    return [place, inputs_hash, *said, found.isolation, cpu_ms, wall_ms]
 
 
 def _limit_memory(limit: int | None) -> None:

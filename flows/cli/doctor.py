@@ -59,7 +59,7 @@ def _canaries() -> bool:
 
 
 def checks() -> Iterator[tuple[str, bool | None, str]]:
-    """(what, whether it works or None where that is no question, detail). Starts nothing and asks nobody."""
+    """(what, whether it works or None where that is no question, detail). Asks nobody, and starts only the sandbox."""
     from tracemill.flows.cli.places import run_names, runs_folder
 
     yield "python", sys.version_info >= (3, 11), sys.version.split()[0]
@@ -84,8 +84,25 @@ def checks() -> Iterator[tuple[str, bool | None, str]]:
 
     yield from lean_rows()
     yield "verifier pool", True, "worker processes, one a core unless the recipe sets verifier_workers"
-    yield "sandbox", None, "n/a: no verifier here runs a candidate's code"
+    yield "sandbox", *_sandbox()
     yield "hub token", _hub_token(), "needed by publish alone"
+
+
+def _sandbox() -> tuple[bool, str]:
+    """Which walls stand around the programs of the verifier ``code``, found by putting them up."""
+    from tracemill.schemas.errors import TracemillError
+    from tracemill.verifiers.code.layers import GIVEN_UP, described, missing
+    from tracemill.verifiers.code.server import close_servers, server_for
+
+    try:
+        layers = server_for("programs").layers
+    except TracemillError as error:
+        return False, error.what
+    finally:
+        close_servers()
+    lacking = missing(layers)
+    given_up = [f"{name}: {GIVEN_UP[name][1]}, unless {GIVEN_UP[name][0]} is there" for name in lacking]
+    return not lacking, "; ".join([described(layers), *given_up])
 
 
 def _module(name: str, mend: str) -> tuple[bool, str]:

@@ -20,7 +20,7 @@ def verify(
         ),
     ],
     verifier: Annotated[
-        str | None, typer.Option(help="answer, puzzle ..., or module:function; a run has its own.")
+        str | None, typer.Option(help="answer, code, lean, puzzle ..., or module:function; a run has its own.")
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="Write the verdicts to this Parquet file.  [default: JSON lines on stdout]")

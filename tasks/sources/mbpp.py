@@ -27,7 +27,7 @@ def _problem(row: Row, spec: SourceSpec) -> Problem:
     prompt = need_text(row, "text", "prompt")
     inputs: dict[str, object]
     if "entry_point" in row.values:
-        inputs = {"tests": need_text(row, "test"), "entry_point": need_text(row, "entry_point")}
+        inputs = {"tests": need_text(row, "test"), "entry_point": need_text(row, "entry_point").strip()}
     else:
         tests = need(row, "test_list")
         if not isinstance(tests, list) or not tests:

@@ -94,7 +94,7 @@ def test_standard_input_is_read_in_chunks_and_printed_as_json(monkeypatch, capsy
     assert sum(progress) == 20
 
 
-@pytest.mark.parametrize("verifier", ["code", "countdown"])
+@pytest.mark.parametrize("verifier", ["countdown"])
 def test_verifiers_of_later_versions_say_so(tmp_path, verifier):
     with pytest.raises(UsageError, match="not in this version"):
         verify_file(written(tmp_path / "in.jsonl"), verifier)

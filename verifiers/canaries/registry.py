@@ -17,6 +17,7 @@ from tracemill.verifiers.canaries.base import Suite
 
 _BUILT_IN: Final[Mapping[str, str]] = {
     "answer": "tracemill.verifiers.canaries.answer",
+    "code": "tracemill.verifiers.canaries.code",
     "consensus": "tracemill.verifiers.canaries.consensus",
     "lean": "tracemill.verifiers.canaries.lean",
     "judge": "tracemill.verifiers.canaries.judge",

@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: standard library only, imported by a bare interpreter without site-packages."""
