@@ -35,7 +35,6 @@ from tracemill.verifiers.verdicts import verdict_row, verdict_table
 
 CHUNK: Final = 4096
 CHUNK_CHARS: Final = 32 << 20
-NOT_YET: Final = frozenset({"countdown"})
 
 Sink = Callable[[list[Verdict]], None]
 
@@ -66,10 +65,6 @@ def verify_file(
     seconds of CPU per candidate; the share ``recheck`` is verified twice, and is ``error`` where the two differ. Raises UsageError for an unknown verifier and an id that comes twice, DataError for a
     file that cannot be read or written.
     """
-    if verifier in NOT_YET:
-        raise UsageError(
-            f"the verifier {verifier!r} is not in this version", mend="use answer, lean, puzzle, or module:function"
-        )
     built = build_verifier(verifier, options, time_limit)
     counts: Counter[str] = Counter()
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.ids import text_hash
 from tracemill.schemas.plugins import resolve
-from tracemill.verifiers import answer, consensus, judge, puzzle
+from tracemill.verifiers import answer, consensus, countdown, judge, puzzle, stream_of_search
 from tracemill.verifiers.base import Verifier
 from tracemill.verifiers.code import verifier as code
 from tracemill.verifiers.lean import verifier as lean
@@ -28,9 +28,11 @@ _BUILT_IN: Final[Mapping[str, Callable[[Mapping[str, Any]], Verifier]]] = {
     "answer": answer.verifier,
     "code": code.verifier,
     "consensus": consensus.consensus,
+    "countdown": countdown.verifier,
     "lean": lean.verifier,
     "judge": judge.judge,
     "puzzle": puzzle.verifier,
+    "stream_of_search": stream_of_search.verifier,
 }
 
 

@@ -43,7 +43,7 @@ class Stream:
     dead_ends: int
 
     def stream_id(self, tree_id: str) -> str:
-        return ids.digest("stream", tree_id, self.linearizer, ids.text_hash(self.text))
+        return stream_id(tree_id, self.linearizer, self.text)
 
     def row(self, tree_id: str, verified: bool) -> dict[str, Any]:
         """The row of ``streams``."""
@@ -126,6 +126,11 @@ class Writer:
             backtracks,
             dead_ends,
         )
+
+
+def stream_id(tree_id: str, linearizer: str, text: str) -> str:
+    """A telling of a tree; one shortened is another stream."""
+    return ids.digest("stream", tree_id, linearizer, ids.text_hash(text))
 
 
 def visited_path(tree: Tree[Any], stream: Stream) -> tuple[Place, ...]:

@@ -7,12 +7,28 @@ from typing import Final
 
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.plugins import resolve
-from tracemill.tasks.linearize import astro, condensed, interleaved, journey
+from tracemill.tasks.linearize import (
+    astro,
+    condensed,
+    direct,
+    interleaved,
+    journey,
+    mcts_visits,
+    stream_of_search,
+)
 from tracemill.tasks.linearize.base import Linearizer
 
 LINEARIZERS: Final[Mapping[str, Linearizer]] = {
     linearizer.name: linearizer
-    for linearizer in (journey.LINEARIZER, astro.LINEARIZER, interleaved.LINEARIZER, condensed.LINEARIZER)
+    for linearizer in (
+        stream_of_search.LINEARIZER,
+        direct.LINEARIZER,
+        mcts_visits.LINEARIZER,
+        journey.LINEARIZER,
+        astro.LINEARIZER,
+        interleaved.LINEARIZER,
+        condensed.LINEARIZER,
+    )
 }
 
 

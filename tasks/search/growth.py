@@ -16,15 +16,15 @@ from tracemill.tasks.domains.base import Domain, Draw, Step
 from tracemill.tasks.search.budget import Budgets, Purse, Spent
 from tracemill.tasks.search.drive import Work
 from tracemill.tasks.search.rng import mix
-from tracemill.tasks.search.tree import Node, Plot, Tree
+from tracemill.tasks.search.tree import TERMINAL, Node, Plot, Tree
 from tracemill.tasks.search.values import Estimate, Own, Value
 
 S = TypeVar("S")
 
 #: ``none`` keeps duplicates; ``siblings`` merges equal children of one parent; ``states`` equal states of the whole tree.
 Merge = Literal["none", "siblings", "states"]
-TERMINAL: Final = "terminal"
 UNEXPLORED: Final = "unexplored"
+LOOKAHEAD: Final = "lookahead"
 
 
 class Search(Protocol):
@@ -75,24 +75,26 @@ class Growth(Generic[S]):
         self._draws += 1
         return Draw(mix(self.tree.plot.seed, self._draws), node.drawn if at is None else at, max_tokens, greedy)
 
-    def visit(self, node: Node[S]) -> None:
-        self.tree.visit(node)
+    def visit(self, node: Node[S], *, count: bool = True) -> None:
+        """The search moves to ``node``; what it admits next is told from there. ``count`` adds to the node's visits."""
+        self.tree.visit(node, count=count)
 
     def offer(
         self, nodes: Sequence[Node[S]], k: int | None, *, greedy: bool = False, value: bool = True
     ) -> Work[list[list[Offer[S]]]]:
         """At most ``k`` children of each of ``nodes`` (None: every one), with rewards and values, all asked as one batch.
 
+        A node may stand in ``nodes`` more than once: each place is a draw of its own.
         Raises ``Spent`` where nothing may be asked any more; a node for which too little is left gets no children and
         stays open.
         """
         if k is None and self.domain.step_tokens is not None:
             raise ValueError(f"steps of the domain {self.domain.name!r} have a price: say how many are wanted")
         self.purse.check()
-        found: dict[int, list[Offer[S]]] = {}
+        found: list[list[Offer[S]]] = [[] for _ in nodes]
         fresh: dict[str, Node[S]] = {}
         new: list[Node[S]] = []
-        todo = list(nodes)
+        todo = list(enumerate(nodes))
         while todo:
             todo = yield from self._ask(todo, k, greedy, found, fresh, new)
             if todo:  # what the others did not use may be enough for these
@@ -101,7 +103,7 @@ class Growth(Generic[S]):
                 except Spent:
                     break
         yield from self._judge(new, value)
-        return [found.get(id(node), []) for node in nodes]
+        return found
 
     def admit(self, offer: Offer[S]) -> Node[S]:
         """Take ``offer`` into the search."""
@@ -122,18 +124,29 @@ class Growth(Generic[S]):
         offers = yield from self.offer(nodes, k, value=value)
         return [[self.admit(offer) for offer in some] for some in offers]
 
+    def peek(self, nodes: Sequence[Node[S]]) -> Work[list[Node[S] | None]]:
+        """The likeliest next node of each, looked at and set aside: it costs, it stays in the tree, it is never a child."""
+        before = [node.status for node in nodes]
+        offers = yield from self.offer(nodes, 1, greedy=True)
+        for node, status in zip(nodes, before, strict=True):
+            node.status = status
+        for some in offers:
+            for offer in some:
+                self.reject(offer, LOOKAHEAD)
+        return [some[0].node if some else None for some in offers]
+
     def prune(self, node: Node[S], reason: str) -> None:
         """Cut a node that was in the search."""
         node.status = NodeStatus.PRUNED
         node.prune_reason = reason
 
     def estimate(self, nodes: Sequence[Node[S]], value: Value | None = None) -> Work[list[float]]:
-        """The values of ``nodes`` by ``value`` (the tree's own by default), written to them; a terminal's is its reward."""
+        """The values of ``nodes`` by ``value`` (the tree's own by default), written to them; an end's is its reward, as a rule."""
         by = value or self.value or Own()
         asked: list[tuple[Node[S], int, int]] = []
         calls = []
         for node in nodes:
-            if node.terminal:
+            if node.terminal and not by.ends:
                 continue
             count, each, reserved = self.purse.reserve(
                 by.calls_each, self.domain.rollout_tokens if by.costs else None, nodes=False
@@ -196,30 +209,30 @@ class Growth(Generic[S]):
 
     def _ask(
         self,
-        nodes: Sequence[Node[S]],
+        nodes: Sequence[tuple[int, Node[S]]],
         k: int | None,
         greedy: bool,
-        found: dict[int, list[Offer[S]]],
+        found: list[list[Offer[S]]],
         fresh: dict[str, Node[S]],
         new: list[Node[S]],
-    ) -> Work[list[Node[S]]]:
-        """One batch of expansions; returns the nodes that too little was left for."""
+    ) -> Work[list[tuple[int, Node[S]]]]:
+        """One batch of expansions; returns the places and nodes that too little was left for."""
         purse, domain = self.purse, self.domain
-        asked: list[tuple[Node[S], int | None, int]] = []
+        asked: list[tuple[int, Node[S], int | None, int]] = []
         calls = []
-        left: list[Node[S]] = []
-        for node in nodes:
+        left: list[tuple[int, Node[S]]] = []
+        for place, node in nodes:
             count, each, reserved = purse.reserve(k, domain.step_tokens)
             if count == 0:
-                left.append(node)
+                left.append((place, node))
                 continue
             calls.append((domain.expand, (node.state, count, self.draw(node, each, greedy=greedy))))
-            asked.append((node, count, reserved))
+            asked.append((place, node, count, reserved))
+            node.drawn += count or 0
         answers: list[Sequence[Step[S]]] = yield calls
-        for (node, count, reserved), steps in zip(asked, answers, strict=True):
-            node.status = NodeStatus.EXPANDED if steps else NodeStatus.DEAD
-            node.drawn += len(steps) if count is None else count
-            offers = found.setdefault(id(node), [])
+        for (place, node, count, reserved), steps in zip(asked, answers, strict=True):
+            node.status = NodeStatus.EXPANDED if steps or node.edges else NodeStatus.DEAD
+            offers = found[place]
             before = len(new)
             if self.merge == "siblings":
                 fresh = {edge.child.key: edge.child for edge in node.edges if edge.child.key is not None}

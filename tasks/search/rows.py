@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from tracemill.schemas.enums import NodeStatus, TreeStatus
 from tracemill.schemas.errors import DataError
 from tracemill.schemas.ids import canonical_json
-from tracemill.tasks.search.tree import ROOT, Edge, Node, Plot, Tree
+from tracemill.tasks.search.tree import ROOT, TERMINAL, Edge, Node, Plot, Tree
 
 S = TypeVar("S")
 Row = dict[str, Any]
@@ -120,7 +120,10 @@ def tree_of(
 
 def _node(row: Mapping[str, Any], state: S) -> Node[S]:
     status = NodeStatus(row["status"])
-    reward = row["value"] if row["terminal"] else None
+    reward = None
+    if row["terminal"]:
+        by_value = row["value_source"] == TERMINAL
+        reward = float(row["value"]) if by_value else float(status is NodeStatus.GOAL)
     return Node(
         state,
         row["step"],

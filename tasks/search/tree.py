@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from tracemill.schemas import ids
 from tracemill.schemas.enums import NodeStatus, TreeStatus
 
 S = TypeVar("S")
-ROOT = "0"
+ROOT: Final = "0"
+#: The source of the value of an end that was not valued otherwise: its reward.
+TERMINAL: Final = "terminal"
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +65,7 @@ class Node(Generic[S]):
 
     @property
     def goal(self) -> bool:
-        return self.reward is not None and self.reward >= 1.0
+        return self.status is NodeStatus.GOAL
 
     @property
     def children(self) -> list[Node[S]]:

@@ -26,7 +26,7 @@ class Estimate:
 
 class Value(Protocol):
     """``source`` is what ``nodes.value_source`` says. ``calls_each`` calls are made for a state; ``costs`` says whether they
-    are rollouts, which have a price in tokens.
+    are rollouts, which have a price in tokens; ``ends`` whether ends are valued too, instead of by their reward.
     """
 
     @property
@@ -38,6 +38,9 @@ class Value(Protocol):
     @property
     def costs(self) -> bool: ...
 
+    @property
+    def ends(self) -> bool: ...
+
     def call(self, domain: Domain[Any], state: Any, draw: Draw) -> Call: ...
 
     def fold(self, answers: Sequence[Any]) -> Estimate: ...
@@ -48,6 +51,7 @@ class Own:
     """The domain's own value."""
 
     source: str = "domain"
+    ends: bool = False
     calls_each: int = 1
     costs: bool = False
 
@@ -65,6 +69,7 @@ class MonteCarlo:
     k: int = 8
     source: str = "monte_carlo"
     costs: bool = True
+    ends: bool = False
 
     @property
     def calls_each(self) -> int:
@@ -85,6 +90,7 @@ class Reward:
 
     of: Callable[[Any], Any]
     source: str = "reward"
+    ends: bool = False
     calls_each: int = 1
     costs: bool = False
 
@@ -113,6 +119,10 @@ class Squashed:
     @property
     def costs(self) -> bool:
         return self.value.costs
+
+    @property
+    def ends(self) -> bool:
+        return self.value.ends
 
     def call(self, domain: Domain[Any], state: Any, draw: Draw) -> Call:
         return self.value.call(domain, state, draw)

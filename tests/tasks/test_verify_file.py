@@ -94,12 +94,6 @@ def test_standard_input_is_read_in_chunks_and_printed_as_json(monkeypatch, capsy
     assert sum(progress) == 20
 
 
-@pytest.mark.parametrize("verifier", ["countdown"])
-def test_verifiers_of_later_versions_say_so(tmp_path, verifier):
-    with pytest.raises(UsageError, match="not in this version"):
-        verify_file(written(tmp_path / "in.jsonl"), verifier)
-
-
 def test_a_file_that_is_not_there_says_where(tmp_path):
     with pytest.raises(DataError) as error:
         verify_file(str(tmp_path / "absent.jsonl"), "answer", workers=1)

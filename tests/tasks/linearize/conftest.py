@@ -1,4 +1,4 @@
-"""Trees of any shape with steps of any text."""
+"""Trees of any shape with steps of any text, and trees of every search on every exact domain."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ import pytest
 from hypothesis import strategies as st
 
 from tracemill.schemas.enums import NodeStatus
+from tracemill.tasks.domains.countdown import Countdown, State
+from tracemill.tasks.domains.sudoku import Sudoku, generated
 from tracemill.tasks.domains.text import Text, Thoughts
 from tracemill.tasks.engines.base import Sampling
 from tracemill.tasks.linearize import phrases
+from tracemill.tasks.search.budget import Budgets
+from tracemill.tasks.search.drive import run_now
+from tracemill.tasks.search.growth import Growth, grown, plant
+from tracemill.tasks.search.registry import build_search, parameters_of
+from tracemill.tasks.search.rng import SplitMix
 from tracemill.tasks.search.tree import Node, Plot, Tree
+from tracemill.tasks.search.values import MonteCarlo, Own, Squashed
 from tracemill.tasks.templates import Template
 
 #: Texts that try to be read as something else.
@@ -82,3 +90,50 @@ def domain() -> Text:
 @pytest.fixture
 def any_tree() -> Callable[..., st.SearchStrategy[Tree[Thoughts]]]:
     return trees
+
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "dfs": {},
+    "bfs": {"width": 3},
+    "best_first": {},
+    "beam": {"width": 2, "k": 5},
+    "dvts": {"n": 4, "m": 2},
+    "best_of_n": {"n": 3},
+    "guess_and_check": {"n": 6},
+    "mcts": {"iterations": 25, "k": 4, "parallel": 3},
+}
+DOMAINS = ("countdown", "game24", "sudoku")
+
+
+def start(name: str, seed: int) -> tuple[Any, Any]:
+    """A domain and a state of it, solvable or not."""
+    rng = SplitMix(seed)
+    if name == "sudoku":
+        return Sudoku(cell="first"), generated(seed % 50, 0, side=4, clues=5)[0]
+    if name == "game24":
+        return Countdown(rational=True), State(24, tuple(1 + rng.below(9) for _ in range(4)))
+    return Countdown(value_name="mult"), State(10 + rng.below(91), tuple(1 + rng.below(30) for _ in range(4)))
+
+
+def make_tree(
+    domain_name: str, search_name: str, seed: int, *, merge: Any = "none", budgets: Budgets | None = None
+) -> tuple[Any, Tree[Any]]:
+    domain, state = start(domain_name, seed)
+    search = build_search(search_name, SEARCHES[search_name])
+    value: Any = Own("own", ends=search_name in ("dfs", "bfs"))
+    if search_name == "mcts":
+        value = MonteCarlo(2) if seed % 2 else Squashed()
+    plot = Plot("p", "m", search.name, parameters_of(search), seed)
+    limits = budgets or Budgets()
+    growth = Growth(domain, plant(domain, plot, state, limits), budgets=limits, value=value, merge=merge)
+    return domain, run_now(grown(search, growth))
+
+
+@pytest.fixture
+def grow() -> Callable[..., tuple[Any, Tree[Any]]]:
+    return make_tree
+
+
+@pytest.fixture
+def searches() -> list[str]:
+    return list(SEARCHES)
