@@ -112,9 +112,11 @@ class Growth(Generic[S]):
         return offer.node
 
     def reject(self, offer: Offer[S], reason: str) -> None:
-        """Keep ``offer`` in the tree as a child that the search never looked at."""
+        """Keep ``offer`` in the tree as a child that the search never looked at, unless its node is offered elsewhere too."""
         self._pending.pop(id(offer), None)
-        if offer.node.created < 0:
+        if offer.node.created < 0 and not (
+            self.merge == "states" and any(other.node is offer.node for other in self._pending.values())
+        ):
             offer.node.status = NodeStatus.REJECTED
             offer.node.prune_reason = reason
             self.tree.link(offer.parent, offer.node, offer.action, offer.logprob)
@@ -241,6 +243,9 @@ class Growth(Generic[S]):
                     purse.spent = TreeStatus.NODE_BUDGET
                     break
                 offer, made = self._offer(node, step, fresh)
+                if not made and any(other.node is offer.node for other in offers):
+                    continue  # one parent's child that comes again
+                self._pending[id(offer)] = offer
                 offers.append(offer)
                 if made:
                     new.append(offer.node)
@@ -254,15 +259,11 @@ class Growth(Generic[S]):
             known = fresh.get(key) or (self.tree.by_key.get(key) if self.merge == "states" else None)
             if known is not None:
                 known.tokens += step.tokens
-                offer = Offer(parent, known, step.action, step.logprob)
-                self._pending[id(offer)] = offer
-                return offer, False
+                return Offer(parent, known, step.action, step.logprob), False
         node = Node(step.state, step.action, key, tokens=step.tokens)
         if key is not None and self.merge != "none":
             fresh[key] = node
-        offer = Offer(parent, node, step.action, step.logprob)
-        self._pending[id(offer)] = offer
-        return offer, True
+        return Offer(parent, node, step.action, step.logprob), True
 
     def _judge(self, new: Sequence[Node[S]], value: bool) -> Work[None]:
         if not new:

@@ -106,3 +106,30 @@ def test_equal_states_are_merged_and_their_price_is_kept(digits, plot):
     assert len(plain.nodes) == 1 + 3 + 9 + 27
     assert any(len(node.parents) == 3 for node in merged.nodes.values())
     assert merged.tokens == (1 + 2 + 3) * (1 + 3 + 5)
+
+
+def test_a_child_that_two_steps_lead_to_is_not_both_taken_and_rejected(digits, plot):
+    """A merged sibling was rejected by one step and admitted by the other, and kept a rejected child's id."""
+
+    class Twins(digits):
+        def key(self, state):
+            return f"{len(state)}:{int(state[-1:] or 0) % 2}"
+
+    domain = Twins(goal="00", base=4)
+    for merge in ("siblings", "states"):
+        growth = Growth(domain, plant(domain, plot, "", Budgets()), value=Own(), merge=merge)
+
+        class Half:
+            name = "half"
+
+            def grow(self, growth):
+                growth.visit(growth.tree.root)
+                (offers,) = yield from growth.offer([growth.tree.root], None)
+                assert len(offers) == 2
+                growth.reject(offers[0], "half")
+                growth.admit(offers[1])
+                return TreeStatus.EXHAUSTED
+
+        tree = run_now(grown(Half(), growth))
+        assert [n for n in tree.nodes.values() if (n.status is NodeStatus.REJECTED) != ("-" in n.node_id)] == []
+        assert len(tree.nodes) == 3
