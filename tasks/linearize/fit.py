@@ -74,6 +74,8 @@ def fit(
     whole = write(frozenset())
     if most is None:
         return whole
+    if count(whole.text) > most and not tree.goals():
+        raise Untellable(TOO_LONG)  # a search that found nothing may not leave out where it looked
     found = shortened(whole, tree, write, lambda text: count(text) <= most)
     if count(found.text) > most:
         raise Untellable(TOO_LONG)
