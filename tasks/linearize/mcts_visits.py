@@ -52,20 +52,26 @@ def write(
     words, writer, winning = Wording(domain.name in PLAIN), Writer(), winning_ids(tree)
     writer.add(words.current(domain.show(tree.root.state), ()), SegmentKind.SETUP, tree.root.node_id)
     visits = backtracks = dead_ends = 0
-    here: Node[Any] = tree.root
+    here: Node[Any] | None = None
+
+    def visit(node: Node[Any]) -> None:
+        nonlocal here, visits, backtracks
+        back = here is not None and node.parent is not here
+        kind = SegmentKind.BACKTRACK if back else _kind(node, winning)
+        here, visits, backtracks = node, visits + 1, backtracks + back
+        writer.told.append(node.node_id)
+        writer.add(f"Visit {visits}: Node #{node.node_id}\n", kind, node.node_id)
+
     for move, node in events(tree, skip, ends=True):
         shown = domain.show(node.state)
-        writer.told.append(node.node_id)
-        kind = SegmentKind.EXPLORE_OK if node.node_id in winning else SegmentKind.EXPLORE_BAD
         if not move:
+            if node.parent is not None and node.parent is not here:
+                visit(node.parent)
+            writer.told.append(node.node_id)
             said = words.exploring(node.step, shown) + words.made(node.node_id, shown, node.step)
-            writer.add(said, kind, node.node_id)
+            writer.add(said, _kind(node, winning), node.node_id)
             continue
-        visits += 1
-        back = node is not tree.root and node.parent is not here
-        backtracks += back
-        writer.add(f"Visit {visits}: Node #{node.node_id}\n", SegmentKind.BACKTRACK if back else kind, node.node_id)
-        here = node
+        visit(node)
         if node.terminal:
             dead_ends += not node.goal
             writer.add(words.end(shown, node.goal), SegmentKind.VERIFY, node.node_id)
@@ -78,6 +84,10 @@ def write(
     else:
         writer.add(NOTHING + "\n", SegmentKind.FINAL, tree.root.node_id)
     return writer.stream(NAME, backtracks=backtracks, dead_ends=dead_ends, masked=(SegmentKind.SETUP,))
+
+
+def _kind(node: Node[Any], winning: frozenset[str]) -> SegmentKind:
+    return SegmentKind.EXPLORE_OK if node.node_id in winning else SegmentKind.EXPLORE_BAD
 
 
 def parse(text: str) -> tuple[Place, ...]:

@@ -40,10 +40,11 @@ class BreadthFirst:
                 kept = ranked[: self.width]
                 rng.shuffle(kept)
                 for offer in kept:
+                    known = offer.node.created >= 0
                     child = growth.admit(offer)
                     if child.goal:
                         return TreeStatus.SOLVED
-                    if not child.terminal:
+                    if not child.terminal and not known:
                         heapq.heappush(heap, (-_value(offer), child.created, child))
         return TreeStatus.EXHAUSTED
 

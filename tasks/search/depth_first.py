@@ -36,10 +36,12 @@ class DepthFirst:
             parent, left = stack[-1]
             if parent.kept:
                 growth.visit(parent)
-            child = growth.admit(left.pop())
+            offer = left.pop()
+            known = offer.node.created >= 0  # merged: searched before
+            child = growth.admit(offer)
             if child.goal:
                 return TreeStatus.SOLVED
-            if not child.terminal:
+            if not child.terminal and not known:
                 node = child
 
     def _kept(self, growth: Growth[Any], node: Node[Any]) -> Work[list[Offer[Any]]]:
