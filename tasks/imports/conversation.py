@@ -22,7 +22,7 @@ def recorded(row: Row, turns: list[dict[str, Any]], said: dict[str, Any]) -> Rec
         raise CellError("no assistant turn in the conversation")
     turn = turns[last]
     reasoning = turn.get("reasoning_content") or turn.get("reasoning")
-    text = thought(reasoning if isinstance(reasoning, str) else None, _content(turn))
+    text = thought(reasoning if isinstance(reasoning, str) else None, _content(turn), said.get("finish_reason"))
     said = {**said, "prompt": said.get("prompt") or message_text(turns[:last], "messages")}
     return Recorded(path=str(row.number), text=text, messages=[message(turn) for turn in turns], **said)
 

@@ -196,10 +196,10 @@ def single(row: Row, columns: Columns) -> list[Recorded]:
     response = columns.get(row, "response")
     if isinstance(response, list) and response:
         return several(row, response, said)
-    text = columns.text(row, "response")
-    if text is None and not said.get("error"):
+    text, reasoning = columns.text(row, "response"), columns.text(row, "reasoning")
+    if text is None and not reasoning and not said.get("error"):
         raise CellError(f"column {columns.names.get('response', 'response')!r} is empty")
-    return [Recorded(path=str(row.number), text=thought(columns.text(row, "reasoning"), text or ""), **said)]
+    return [Recorded(path=str(row.number), text=thought(reasoning, text or "", said.get("finish_reason")), **said)]
 
 
 def several(row: Row, texts: Sequence[Any], said: Mapping[str, Any]) -> list[Recorded]:
@@ -219,9 +219,13 @@ def at(values: Any, place: int) -> Any:
     return values[place] if isinstance(values, list) and place < len(values) else None
 
 
-def thought(reasoning: str | None, content: str) -> str:
-    """The raw turn of a server that returned its reasoning apart."""
-    return f"<think>\n{reasoning}\n</think>\n\n{content}" if reasoning else content
+def thought(reasoning: str | None, content: str, finish: str | None = None) -> str:
+    """The raw turn of a server that returned its reasoning apart; the think block of a thought that never ended is left open."""
+    if not reasoning:
+        return content
+    if not content and finish != FinishReason.STOP.value:
+        return f"<think>\n{reasoning}"
+    return f"<think>\n{reasoning}\n</think>\n\n{content}"
 
 
 def finish_reason(value: str | None) -> str:

@@ -78,7 +78,7 @@ def _fill(
     requests = _union(_requests(labels, runs, commits)) or "SELECT run, '' AS stage, * EXCLUDE (run) FROM requests"
     connection.execute(f"CREATE VIEW _requests AS {requests}")
     _create_funnels(connection, commits)
-    connection.create_function("normal_form", _normal, ["VARCHAR"], "VARCHAR")
+    connection.create_function("normal_form", _normal, ["VARCHAR"], "VARCHAR", null_handling="special")
     connection.execute(files(__package__).joinpath("views.sql").read_text("utf-8"))
 
 
@@ -172,5 +172,5 @@ def _register_remote(connection: duckdb.DuckDBPyConnection, runs: Sequence[RunSt
         connection.register_filesystem(fsspec.filesystem(protocol))
 
 
-def _normal(text: str) -> str | None:
-    return normal_form(text)
+def _normal(text: str | None) -> str | None:
+    return None if text is None else normal_form(text)

@@ -131,7 +131,7 @@ GROUP BY v.run, t.problem_id;
 CREATE VIEW blind_baseline AS
 WITH golds AS (
     SELECT run, source, domain, answer_class(gold) AS class, min(gold) AS gold, count(*) AS hits
-    FROM problems WHERE gold IS NOT NULL GROUP BY run, source, domain, class
+    FROM problems WHERE trim(gold) <> '' GROUP BY run, source, domain, class
 ), placed AS (
     SELECT *, count(*) FILTER (hits = most) OVER family AS leaders,
         count(*) FILTER (hits = most - 1) OVER family AS runners

@@ -43,6 +43,14 @@ def test_openai_messages_keep_the_conversation_and_the_reasoning(imported: Impor
     assert [policy.model for policy in found.policies] == ["teacher"]
 
 
+@pytest.mark.parametrize(("finish", "text"), [("length", "<think>\nhm"), ("stop", "<think>\nhm\n</think>\n\n")])
+def test_a_thought_without_an_answer_is_a_trace_too(imported: Import, finish: str, text: str) -> None:
+    row = {"question": QUESTION, "answer": "7", "reasoning_content": "hm", "content": None, "finish_reason": finish}
+    found = imported([row], "reasoning")
+    [trace] = rows_of(found)
+    assert (trace["text"], trace["finish_reason"], trace["answer"], found.drops) == (text, finish, None, [])
+
+
 def test_of_many_turns_the_last_of_the_assistant_is_the_trace(imported: Import) -> None:
     turns = [
         {"role": "user", "content": "Add 3 and 4."},

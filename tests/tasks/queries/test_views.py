@@ -132,6 +132,15 @@ def test_disagreements_name_both_sides_and_a_wrong_majority(bench: Any, said: An
     assert (majority["kind"], majority["first_outcome"], majority["gold"]) == ("majority", "7", "2")
 
 
+def test_answers_without_a_normal_form_vote_as_they_are_written(bench: Any, said: Any, by_rule: Any) -> None:
+    attempts = [said(answer, [by_rule("incorrect")]) for answer in ("?", "?", "...", "nan", "9" * 5000, None)]
+    run = bench.run([(SUM, attempts), (Problem("2 + 2?", "answer", "hand", gold="", domain="sum"), [])])
+    [row] = rows(run, "FROM majority")
+    assert (row["answer"], row["votes"], row["voters"]) == ("?", 2, 5)
+    assert [row["gold"] for row in rows(run, "FROM disagreements")] == ["2"]
+    assert len(rows(run, "FROM blind_baseline")) == 1
+
+
 def test_one_wrong_answer_alone_is_no_wrong_majority(bench: Any, said: Any, by_rule: Any) -> None:
     alone = bench.run([(SUM, [said("7", [by_rule("incorrect")])])])
     assert rows(alone, "FROM disagreements") == []
