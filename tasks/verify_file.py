@@ -13,8 +13,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -26,17 +26,24 @@ import pyarrow.parquet as pq
 from tracemill.schemas.enums import Outcome
 from tracemill.schemas.errors import DataError, UsageError
 from tracemill.schemas.ids import digest
+from tracemill.schemas.recipe import VerifierSpec
 from tracemill.schemas.tables import schema_of
+from tracemill.tasks.engines.registry import engine_home
+from tracemill.tasks.opinions.asking import Subject
+from tracemill.tasks.opinions.registry import build_opinion
+from tracemill.tasks.search.drive import gather_all
 from tracemill.verifiers.base import Candidate, Judgement, Verdict, Verifier
 from tracemill.verifiers.pool import VerifierPool
 from tracemill.verifiers.recheck import SHARE, verify_checked
-from tracemill.verifiers.registry import build_verifier
+from tracemill.verifiers.registry import ASKING, build_verifier
 from tracemill.verifiers.verdicts import verdict_row, verdict_table
 
 CHUNK: Final = 4096
 CHUNK_CHARS: Final = 32 << 20
 
 Sink = Callable[[list[Verdict]], None]
+Progress = Callable[[int], None]
+Verify = Callable[[list[Candidate]], Awaitable[list[Verdict]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ def verify_file(
     options: Mapping[str, Any] | None = None,
     time_limit: float | None = None,
     workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
     sink: Sink | None = None,
     recheck: float = SHARE,
 ) -> dict[str, int]:
@@ -62,17 +69,21 @@ def verify_file(
 
     Rows of ``verdicts`` go to the Parquet file ``out``; without it to ``sink``, chunk by chunk and in order, and without
     that to standard output, one JSON object a line. ``progress(n)`` is told of each n that are done. ``time_limit`` is in
-    seconds of CPU per candidate; the share ``recheck`` is verified twice, and is ``error`` where the two differ. Raises UsageError for an unknown verifier and an id that comes twice, DataError for a
-    file that cannot be read or written.
+    seconds of CPU per candidate; the share ``recheck`` is verified twice, and is ``error`` where the two differ. Raises
+    UsageError for an unknown verifier and an id that comes twice, DataError for a file that cannot be read or written.
     """
-    built = build_verifier(verifier, options, time_limit)
+    opened = (
+        _by_model(verifier, options, progress)
+        if verifier in ASKING
+        else _by_pool(build_verifier(verifier, options, time_limit), workers, recheck, progress)
+    )
     counts: Counter[str] = Counter()
 
     async def run(write: Sink) -> None:
-        async with VerifierPool(workers) as pool:
+        async with opened as (built, verify):
             with _opened(path) as file:
                 for chunk in _chunks(_read(file, path)):
-                    verdicts = await _verify(pool, built, chunk, progress, recheck)
+                    verdicts = await _verify(built, verify, chunk)
                     counts.update(verdict.judgement.outcome.value for verdict in verdicts)
                     write(verdicts)
 
@@ -195,15 +206,35 @@ def _chunks(items: Iterator[Candidate | _Unreadable]) -> Iterator[list[Candidate
         yield chunk
 
 
-async def _verify(
-    pool: VerifierPool,
-    verifier: Verifier,
-    chunk: list[Candidate | _Unreadable],
-    progress: Callable[[int], None] | None,
-    recheck: float,
-) -> list[Verdict]:
-    candidates = [item for item in chunk if isinstance(item, Candidate)]
-    found = iter(await verify_checked(pool, verifier, candidates, recheck, progress))
+@asynccontextmanager
+async def _by_pool(
+    verifier: Verifier, workers: int | None, recheck: float, progress: Progress | None
+) -> AsyncIterator[tuple[Verifier, Verify]]:
+    async with VerifierPool(workers) as pool:
+        yield verifier, lambda candidates: verify_checked(pool, verifier, candidates, recheck, progress)
+
+
+@asynccontextmanager
+async def _by_model(
+    name: str, options: Mapping[str, Any] | None, progress: Progress | None
+) -> AsyncIterator[tuple[Verifier, Verify]]:
+    """A judge or reward model, whose engine is an option: ``--option 'engine={kind: openai, ...}'``."""
+    opinion = build_opinion(VerifierSpec(kind=name, options=dict(options or {})), engine_home())
+    if isinstance(opinion, Verifier):
+        raise UsageError(f"the verifier {name!r} asks no model", where="--verifier")
+
+    async def verify(candidates: list[Candidate]) -> list[Verdict]:
+        found = await gather_all([opinion.opine(Subject(candidate)) for candidate in candidates])
+        if progress is not None:
+            progress(len(found))
+        return [one.verdict for one in found]
+
+    async with opinion.engine:
+        yield opinion.verifier, verify
+
+
+async def _verify(verifier: Verifier, verify: Verify, chunk: list[Candidate | _Unreadable]) -> list[Verdict]:
+    found = iter(await verify([item for item in chunk if isinstance(item, Candidate)]))
     return [next(found) if isinstance(item, Candidate) else _error(verifier, item) for item in chunk]
 
 

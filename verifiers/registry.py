@@ -18,7 +18,7 @@ from typing import Any, Final
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.ids import text_hash
 from tracemill.schemas.plugins import resolve
-from tracemill.verifiers import answer, consensus, countdown, judge, puzzle, stream_of_search
+from tracemill.verifiers import answer, consensus, countdown, judge, puzzle, reward, stream_of_search
 from tracemill.verifiers.base import Verifier
 from tracemill.verifiers.code import verifier as code
 from tracemill.verifiers.lean import verifier as lean
@@ -33,7 +33,11 @@ _BUILT_IN: Final[Mapping[str, Callable[[Mapping[str, Any]], Verifier]]] = {
     "judge": judge.judge,
     "puzzle": puzzle.verifier,
     "stream_of_search": stream_of_search.verifier,
+    "reward": reward.reward,
 }
+
+#: Those that ask a model: as ``Verifier`` they are only the rules around it (its gate, the reading of its answer).
+ASKING: Final = frozenset({judge.NAME, reward.NAME})
 
 
 def known() -> list[str]:

@@ -101,6 +101,8 @@ class Request:
 class Completion:
     """What came back. ``text`` is the whole raw turn, a think block included (a server's separate ``reasoning_content`` is
     put back as ``<think>...</think>``); ``prefix`` is not repeated in it. Token counts are None where the server does not say.
+    ``top`` has the log-probabilities in the place of the first token, where asked for and given. ``refused``: the error is the
+    server's answer to this prompt (it does not fit, say), not a failure of the server.
     """
 
     text: str
@@ -116,9 +118,8 @@ class Completion:
     replica: str | None = None
     retries: int = 0
     error: str | None = None
-    top: Mapping[str, float] | None = (
-        None  # log-probabilities in the place of the first token, where asked for and given
-    )
+    top: Mapping[str, float] | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,7 @@ class HttpEngine:
             self._failure = self._error(fault)
         if self._failure is not None:
             raise _again(self._failure)
-        return _failed(fault.message, tries)
+        return replace(_failed(fault.message, tries), refused=fault.kind is Kind.REJECTED)
 
     def _counted(self, completion: Completion, tries: int) -> Completion:
         stats = self.stats

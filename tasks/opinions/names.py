@@ -4,4 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-OPINIONS: Final = frozenset({"consensus", "judge", "reward"})
+from tracemill.verifiers import consensus
+from tracemill.verifiers.registry import ASKING
+
+OPINIONS: Final = ASKING | {consensus.NAME}

@@ -16,9 +16,10 @@ from tracemill.tasks.opinions.asking import Opinion
 from tracemill.tasks.opinions.consensus import vote
 from tracemill.tasks.opinions.judge import Judge
 from tracemill.tasks.opinions.names import OPINIONS
+from tracemill.tasks.opinions.reward import Reward
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.store import RunStore
-from tracemill.verifiers import consensus
+from tracemill.verifiers import consensus, judge
 from tracemill.verifiers.base import Verifier
 from tracemill.verifiers.consensus import consensus as build_consensus
 
@@ -53,7 +54,8 @@ def build_opinion(spec: VerifierSpec, home: str) -> Opinion | Verifier:
             where=f"verifiers.{spec.kind}.options.engine",
             mend="name an engine: {kind: openai, base_url: http://127.0.0.1:8000/v1, model: my-judge}",
         )
-    return Judge(build_engine(_engine_spec(given, spec.kind), home), options)
+    engine = build_engine(_engine_spec(given, spec.kind), home)
+    return Judge(engine, options) if spec.kind == judge.NAME else Reward(engine, options)
 
 
 def _engine_spec(given: Mapping[str, Any], kind: str) -> EngineSpec:

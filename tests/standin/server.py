@@ -52,6 +52,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--capacity", type=int, default=0, help="more at once than this get status 429")
     parser.add_argument("--yes", type=float, default=None, help="chance that a judge says yes, by the seed")
     parser.add_argument("--no-top-logprobs", action="store_true", help="as a server that gives no alternatives")
+    parser.add_argument("--signs", action="store_true", help="+ or - after a step, as RLHFlow's models say it")
     parser.add_argument("--max-length", type=int, default=0, help="tokens that a prompt to /pooling may have")
     parser.add_argument("--lose-scores", type=int, default=0, help="so many scores fewer than steps from /pooling")
     parser.add_argument("--echo-key", action="store_true", help="say the Authorization header in every error")
@@ -212,7 +213,20 @@ class Standin:
         usage = {"prompt_tokens": len(prompt) // CHARACTERS_PER_TOKEN, "completion_tokens": 1 if short else 12}
         return json.dumps({"id": "c", "model": self.model, "choices": [choice], "usage": usage}).encode()
 
+    def sign(self, body: dict[str, Any], prompt: str) -> bytes:
+        """- where the last turn has the word "wrong"."""
+        good = 0.0625 if "wrong" in prompt.rpartition("\0")[2] else 0.9375
+        rows = [{"token": t, "logprob": math.log(p)} for t, p in ((" +", good), ("-", 1 - good))]
+        word = "+" if good > 0.5 else "-"
+        chosen = {"token": word, "logprob": math.log(max(good, 1 - good)), "top_logprobs": rows}
+        choice = {"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": word}}
+        choice["logprobs"] = {"content": [chosen]}
+        usage = {"prompt_tokens": len(prompt) // CHARACTERS_PER_TOKEN, "completion_tokens": 1}
+        return json.dumps({"id": "c", "model": self.model, "choices": [choice], "usage": usage}).encode()
+
     def reply(self, body: dict[str, Any], prompt: str, prefix: str, seed: int, chat: bool) -> bytes:
+        if body.get("top_logprobs") and self.options.signs:
+            return self.sign(body, prompt)
         if self.options.yes is not None and chat:
             return self.verdict(body, prompt, seed)
         text = whole_text(prompt, seed, self.options)

@@ -22,6 +22,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "lean": "tracemill.verifiers.canaries.lean",
     "judge": "tracemill.verifiers.canaries.judge",
     "puzzle": "tracemill.verifiers.canaries.puzzle",
+    "reward": "tracemill.verifiers.canaries.reward",
 }
 
 

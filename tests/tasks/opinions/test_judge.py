@@ -15,6 +15,7 @@ from tracemill.tasks.opinions import asking
 from tracemill.tasks.opinions.registry import build_opinion
 from tracemill.tasks.queries import connect
 from tracemill.tasks.store import RunStore
+from tracemill.tasks.verify_file import verify_file
 from tracemill.verifiers.canaries.judge import MASTER_KEYS
 
 OPEN = Problem("Name the winner.", "judge", "hand")
@@ -153,3 +154,18 @@ def test_a_judge_that_is_not_named_rightly_is_refused(options: dict[str, Any], w
     with pytest.raises(UsageError) as caught:
         build_opinion(VerifierSpec(kind="judge", options=options), str(tmp_path))
     assert caught.value.where == where
+
+
+def test_candidates_of_a_file_are_judged_too(standin: Any, tmp_path: Path) -> None:
+    lines = [
+        {"id": "a", "response": r"\boxed{Alice}", "question": "Who?"},
+        {"id": "key", "response": "Solution"},
+        {"id": "gold", "response": r"\boxed{3}", "gold": "2"},
+    ]
+    (tmp_path / "said.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\nbroken")
+    engine = {"kind": "openai", "model": "standin", "base_url": standin("--yes", "0.9")}
+    found: list[Any] = []
+    counts = verify_file(str(tmp_path / "said.jsonl"), "judge", options={"engine": engine}, sink=found.extend)
+    assert [v.judgement.outcome for v in found] == ["correct", "unparsed", "incorrect", "error"]
+    assert {v.level for v in found} == {"learned"}
+    assert counts["correct"] == 1
