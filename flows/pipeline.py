@@ -208,7 +208,7 @@ async def dry_run(recipe: Recipe, out: str | None = None) -> DryRun:
     template = build_template(recipe.template)
     build_strategy(recipe.strategy.kind)
     loaded = load_problems(recipe.problems).problems
-    preflight.check_run(recipe, template, loaded)
+    preflight.check_run(recipe, template, loaded, install=False)
     problems = loaded[: recipe.limit]
     owed = wanted = len(problems) * recipe.strategy.n
     with suppress(DataError, EngineError):  # no run there yet, or no engine on this machine: everything is owed

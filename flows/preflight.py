@@ -19,10 +19,16 @@ from tracemill.tasks.store import RunStore
 from tracemill.tasks.strategies.registry import PARAMETERS
 from tracemill.tasks.templates import Template, render
 from tracemill.tasks.views.tokenized import tokenizer_of
+from tracemill.verifiers.registry import INSTALLED
 
 
-def check_run(recipe: Recipe, template: Template, problems: Sequence[Problem], reuse: str | None = None) -> None:
-    """Raise ``UsageError`` for what ``recipe`` cannot do with ``problems``, ``DataError`` where there is no run to reuse."""
+def check_run(
+    recipe: Recipe, template: Template, problems: Sequence[Problem], reuse: str | None = None, *, install: bool = True
+) -> None:
+    """Raise ``UsageError`` for what ``recipe`` cannot do with ``problems``, ``DataError`` where there is no run to reuse.
+
+    Without ``install`` verifiers that would be installed for it are left out.
+    """
     kind, known = recipe.strategy.kind, PARAMETERS.get(recipe.strategy.kind)
     if known is not None:  # a strategy of the user's own may have marks and parameters of its own
         for name in recipe.strategy.parameters.keys() - known:
@@ -35,21 +41,26 @@ def check_run(recipe: Recipe, template: Template, problems: Sequence[Problem], r
         if "{{problem}}" not in template.user:
             raise UsageError("the prompt lacks the problem", where="template.user", mend="put {{problem}} into it")
         render(template, problems[0])
-    check_curation(recipe, problems)
+    check_curation(recipe, problems, install=install)
     if reuse is not None:
         RunStore.open(reuse)
 
 
-def check_curation(recipe: Recipe | ImportRecipe, problems: Sequence[Problem]) -> None:
+def check_curation(recipe: Recipe | ImportRecipe, problems: Sequence[Problem], *, install: bool = True) -> None:
     """Raise ``UsageError`` for a verifier, one of its options, or a tokenizer that there is not."""
-    verifiers = verifiers_of(problems, recipe.verifiers)
+    left_out = frozenset() if install else INSTALLED
+    verifiers_of(
+        [problem for problem in problems if problem.verifier not in left_out],
+        [spec for spec in recipe.verifiers if spec.kind not in left_out],
+    )
     opinions.build_all(recipe, problems, engine_home())
+    named = {problem.verifier for problem in problems} | OPINIONS
     for spec in recipe.verifiers:
-        if spec.kind not in verifiers and spec.kind not in OPINIONS:
+        if spec.kind not in named and not spec.all_problems:
             raise UsageError(
                 f"no problem is checked by the verifier {spec.kind!r}",
                 where="verifiers",
-                mend=f"name one of {', '.join(sorted(verifiers))}, or set all_problems: true to run it on every trace",
+                mend="correct the name, or set all_problems: true to run it on every trace",
             )
     if recipe.views.tokenizer is not None:
         tokenizer_of(recipe.views.tokenizer)

@@ -39,6 +39,9 @@ _BUILT_IN: Final[Mapping[str, Callable[[Mapping[str, Any]], Verifier]]] = {
 #: Those that ask a model: as ``Verifier`` they are only the rules around it (its gate, the reading of its answer).
 ASKING: Final = frozenset({judge.NAME, reward.NAME})
 
+#: Verifiers that install what they need when they are first built.
+INSTALLED: Final = frozenset({"lean"})
+
 
 def known() -> list[str]:
     """The names that ``build_verifier`` takes, besides ``module:function``."""

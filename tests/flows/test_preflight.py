@@ -68,6 +68,15 @@ def test_a_dry_run_refuses_the_folder_of_another_recipe_and_counts_only_what_is_
         asyncio.run(pipeline.dry_run(recipe(tmp_path, sampling={"temperature": 0.1}), run))
 
 
+def test_a_dry_run_installs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed(*_: Any, **__: Any) -> None:
+        raise AssertionError("a verifier was built")
+
+    monkeypatch.setattr("tracemill.tasks.labelling.build_verifier", installed)
+    done = asyncio.run(pipeline.dry_run(recipe(tmp_path, source={"verifier": "lean"}, verifiers=[{"kind": "lean"}])))
+    assert done.problems == 1
+
+
 def test_a_dry_run_needs_no_engine_on_this_machine_but_a_whole_recipe(tmp_path: Path) -> None:
     missing = recipe(tmp_path, engine={"kind": "local", "model": str(tmp_path / "none.gguf")})
     assert asyncio.run(pipeline.dry_run(missing)).owed == 4
