@@ -52,6 +52,8 @@ class Digits:
     def rollout(self, state: str, draw: Draw) -> Rollout:
         rng, tokens = SplitMix(draw.seed), 0
         while len(state) < len(self.goal):
+            if tokens == draw.max_tokens:
+                return Rollout(0.0, tokens)
             state += str(rng.below(self.base))
             tokens += 1 if self.price is not None else 0
         return Rollout(float(state == self.goal), tokens)
