@@ -43,13 +43,13 @@ POLICY = Policy("recorded", "import")
 NUMBER = re.compile(r"\d+")
 
 MINE = """
-import json, resource, sys, time
+import asyncio, json, resource, sys, time
 from tracemill.schemas.recipe import MiningSpec
 from tracemill.tasks.mining.build import mine
 from tracemill.tasks.store import RunStore
 run = RunStore.open(sys.argv[1])
 began = time.perf_counter()
-commits = mine(run, MiningSpec(), 0.0)
+commits = asyncio.run(mine(run, MiningSpec(make=[]), 0.0, None))
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({
     "wall": time.perf_counter() - began, "cpu": used.ru_utime + used.ru_stime, "gb": used.ru_maxrss / 2**20,

@@ -106,6 +106,8 @@ async def synthesize(
                 await _sample(sampler, labeller, todo, recipe, orchestrator or PlainOrchestrator())
             run.drop_spent_ledgers()
             begun.verifiers = await _opinions(run, models, problems, labeller, listener)
+            if recipe.mining is not None:
+                await mine(run, recipe.mining, recipe.views.validation, labeller.of_texts, listener)
         for warning in run.warnings:
             listener.note(warning)
         finish(run, recipe, listener)
@@ -157,6 +159,8 @@ async def import_traces(
             listener.stage(labelling.STAGE, imported.traces.num_rows - len(apart))
             await labeller.label_owed()
             begun.verifiers = await _opinions(run, models, problems, labeller, listener)
+            if recipe.mining is not None:
+                await mine(run, recipe.mining, recipe.views.validation, labeller.of_texts, listener)
         finish(run, recipe, listener)
     return run
 
@@ -184,6 +188,8 @@ async def verify_run(path: str, *, recheck: float | None = None, listener: Liste
             given = await labeller.label_owed()
             compared, differing = await labeller.compare(share)
             begun.verifiers = await _opinions(run, models, problems, labeller, listener)
+            if recipe.mining is not None:
+                await mine(run, recipe.mining, recipe.views.validation, labeller.of_texts, listener)
         finish(run, recipe, listener)
     return Reverified(given, asked, mended, compared, tuple(differing))
 
@@ -239,8 +245,6 @@ def prompt_text(template: Template, problem: Problem) -> str:
 
 
 def finish(run: RunStore, recipe: Recipe | ImportRecipe, listener: Listener) -> None:
-    """Mine the failures where the recipe wants it, and build the views from what is committed."""
-    if recipe.mining is not None:
-        mine(run, recipe.mining, recipe.views.validation, listener)
+    """Build the views from what is committed."""
     listener.stage("views", None)
     build_views(run, recipe.views, listener)

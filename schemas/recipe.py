@@ -154,6 +154,18 @@ class MiningSpec(_Model):
     controls: float = Field(0.2, ge=0, le=0.9, description="share of right attempts that are to stay as they are")
     same_policy: bool = Field(True, description="both attempts by the same policy")
     round_gap: int = Field(1, ge=0, description="most rounds between the two attempts")
+    make: list[Literal["splices", "preferences", "turns", "selections", "critiques"]] = Field(
+        ["splices", "preferences", "turns", "selections", "critiques"], description="what is made beside the pairs"
+    )
+    splices_per_problem: int = Field(4, ge=1, description="most splices, and as many controls")
+    detours: float = Field(0.4, ge=0, lt=1, description="chance that a splice has one more detour")
+    random_cuts: float = Field(
+        0.0, ge=0, le=0.2, description="share of splices that may be cut where no error is verified"
+    )
+    turns_per_problem: int = Field(2, ge=1, description="most repair conversations")
+    selections_per_problem: int = Field(1, ge=1, description="most groups to select from")
+    on_policy_share: float = Field(0.9, ge=0, le=1, description="fewest pairs on policy for the set to be published")
+    waive: list[str] = Field(default_factory=list, description="checks that may be unmeasured in what is published")
 
 
 class BudgetSpec(_Model):

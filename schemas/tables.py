@@ -310,7 +310,9 @@ _ALL = [
             _req("backtracks", _I32),
             _req("dead_ends", _I32),
             _req("verified", _BOOL),
+            _opt("parameters", _S),  # JSON object: how it was made
         ],
+        version=2,
     ),
     _table(
         "pairs",
@@ -334,21 +336,35 @@ _ALL = [
         ("preference_id",),
         [
             _req("preference_id", _S),
+            _req("kind", _S),  # outcome: whole traces | step: what follows a shared prefix | sibling: nodes of a tree
+            _req("problem_id", _S),
             _req("chosen_id", _S),
             _req("rejected_id", _S),
             _opt("prefix", _S),
             _req("weight", _F64),
+            _req("on_policy", _BOOL),
+            _req("split", _S),
         ],
+        version=2,
     ),
     _table(
         "turns",
         ("turn_id",),
         [
             _req("turn_id", _S),
-            _req("subject_ids", pa.list_(_S)),
+            _req(
+                "kind", _S
+            ),  # repair: an attempt, what was wrong with it, a better one | selection: which of several is right
+            _req("problem_id", _S),
+            _req(
+                "subject_ids", pa.list_(_S)
+            ),  # in the order in which they are shown; the last is the target of a repair
             _req("messages", pa.list_(MESSAGE)),
             _req("weight", _F64),
+            _req("on_policy", _BOOL),
+            _req("split", _S),
         ],
+        version=2,
     ),
     _table(
         "drops",

@@ -201,6 +201,13 @@ class Labeller:
         """What the verifier ``name`` says of ``traces`` (columns ``COLUMNS``), the share ``recheck`` asked twice."""
         return await verify_checked(self._pool, await self._trusted(name), self._candidates(traces), recheck)
 
+    async def of_texts(self, texts: pa.Table) -> list[Verdict]:
+        """What the verifiers of their problems say of texts that are no traces (columns ``COLUMNS``); nothing is stored."""
+        found: list[Verdict] = []
+        for name, group in self._by_verifier(texts):
+            found += await self.verdicts(name, group)
+        return found
+
     async def answer_errors(self) -> tuple[int, int]:
         """Ask again what ended in ``error`` and is not flaky. Gives how many were asked, and how many have a verdict now.
 

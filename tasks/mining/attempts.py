@@ -46,12 +46,15 @@ WITH replaced AS (
     SELECT DISTINCT subject_id FROM drops WHERE reason = 'superseded' AND stage NOT LIKE 'view:%'
 ), apart AS (
     SELECT DISTINCT subject_id FROM drops WHERE stage = 'verify'
+), flagged AS (
+    SELECT DISTINCT subject_id FROM drops WHERE stage = 'problem'
 ), judged AS (
-    SELECT t.trace_id, t.problem_id, t.policy_id, t.round, t.text_hash, v.outcome, v.score, v.verifier, v.version,
+    SELECT t.trace_id, t.problem_id, t.policy_id, t.template_id, t.round, t.text_hash, v.outcome, v.score, v.verifier, v.version,
         CASE
             WHEN x.subject_id IS NOT NULL THEN 'superseded'
             WHEN t.error IS NOT NULL OR t.finish_reason IN ('error', 'abort') THEN 'error'
             WHEN t.kind NOT IN ('sample', 'imported', 'revision') THEN 'kind_' || t.kind
+            WHEN f.subject_id IS NOT NULL THEN 'problem_flagged'
             WHEN a.subject_id IS NOT NULL THEN 'set_apart'
             WHEN t.finish_reason = 'length' THEN 'truncated'
             WHEN v.outcome IS NULL THEN 'unverified'
@@ -61,6 +64,7 @@ WITH replaced AS (
     LEFT JOIN final_verdict v ON v.subject_id = t.trace_id
     LEFT JOIN replaced x ON x.subject_id = t.trace_id
     LEFT JOIN apart a ON a.subject_id = t.trace_id
+    LEFT JOIN flagged f ON f.subject_id = t.problem_id
 ), once AS (
     SELECT * EXCLUDE (reason, score), outcome = 'correct' AS good,
         CASE WHEN outcome = 'correct' THEN 1.0 ELSE least(greatest(coalesce(score, 0.0), 0.0), 0.99) END AS value,
@@ -85,7 +89,7 @@ LEFT JOIN paired q ON q.problem_id = p.problem_id AND (NOT $same_policy OR q.poo
 """
 
 _FACTS: Final = """
-SELECT problem_id, trace_id, policy_id, round, good, value, verifier, version
+SELECT problem_id, trace_id, policy_id, template_id, round, good, value, verifier, version
 FROM mined WHERE reason IS NULL ORDER BY problem_id, trace_id
 """
 
@@ -148,7 +152,7 @@ class _Parts:
         return len(self._starts) - 1
 
     def fill(self, run: RunStore) -> None:
-        for batch in table_batches(run, "traces", ["trace_id", "text", "steps", "segmenter", "answer"]):
+        for batch in table_batches(run, "traces", ["trace_id", "text", "steps", "segmenter"]):
             self._sort_in("text", batch["trace_id"], batch)
         wrong = pc.invert(self._facts["good"]).to_pylist()
         named = list(zip(*(self._facts[name].to_pylist() for name in ("verifier", "version")), strict=True))
@@ -171,7 +175,7 @@ class _Parts:
         found = self._table(f"verdict-{part}")
         told = dict(zip(found["row"].to_pylist(), range(found.num_rows), strict=True)) if found.num_rows else {}
         where = pa.array([told.get(row) for row in range(first, last)], pa.int64())
-        columns = {name: texts[name] for name in ("text", "steps", "segmenter", "answer")}
+        columns = {name: texts[name] for name in ("text", "steps", "segmenter")}
         columns |= {
             name: found[name].take(where) if found.num_rows else pa.nulls(len(where), pa.string())
             for name in ("reason", "evidence")

@@ -8,7 +8,7 @@ reason are the whole.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import duckdb
@@ -19,6 +19,7 @@ from tracemill.schemas.recipe import MiningSpec
 from tracemill.schemas.tables import schema_of
 from tracemill.tasks.mining.attempts import Pool, pooled
 from tracemill.tasks.mining.errors import arithmetic_errors
+from tracemill.tasks.mining.made import Verify, rows_of, spliced
 from tracemill.tasks.mining.pairs import mine_block
 from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting.listener import Listener
@@ -26,6 +27,9 @@ from tracemill.tasks.steps.base import FirstError
 from tracemill.tasks.store import Commit, Funnel, RunStore
 from tracemill.tasks.store.builds import BUILT, MINE, build_of, counted, shard_of
 from tracemill.tasks.views import splits
+from tracemill.tasks.views.rows import Prompts
+from tracemill.verifiers.base import Verdict
+from tracemill.verifiers.verdicts import verdict_table
 
 STAGE: Final = MINE
 PAIRS: Final = "mine:pairs"
@@ -39,8 +43,13 @@ Row = dict[str, Any]
 _READ: Final = frozenset({"traces", "verdicts", "problems", "drops", "step_labels"})
 
 
-def mine(run: RunStore, spec: MiningSpec, validation: float, listener: Listener | None = None) -> list[Commit]:
-    """Mine ``run`` as ``spec`` says; returns the commits of the build. ``validation`` is the share of validation clusters."""
+async def mine(
+    run: RunStore, spec: MiningSpec, validation: float, verify: Verify, listener: Listener | None = None
+) -> list[Commit]:
+    """Mine ``run`` as ``spec`` says; returns the commits of the build.
+
+    ``validation`` is the share of validation clusters; ``verify`` judges spliced texts.
+    """
     build = _build_id(run, spec, validation)
     commits = run.commits(STAGE)
     whole = [commit for commit in counted(commits) if commit.stage == STAGE]
@@ -52,6 +61,7 @@ def mine(run: RunStore, spec: MiningSpec, validation: float, listener: Listener 
         split_of = _splits(connection, validation)
         found = connection.execute("SELECT problem_id, prompt, gold FROM problems").fetchall()
         problems = {problem: (prompt, gold) for problem, prompt, gold in found}
+        prompts = Prompts(run)
         with pooled(run, connection, spec) as pool:
             if listener is not None:
                 listener.stage(STAGE, pool.attempts)
@@ -59,12 +69,18 @@ def mine(run: RunStore, spec: MiningSpec, validation: float, listener: Listener 
             for error, rows in arithmetic_errors(run):
                 errors[rows[0]["trace_id"]] = error
                 labels += rows
-            writer.write({"step_labels": labels}, _left_out(pool))
+            writer.write({"step_labels": labels}, [_left_out(pool)])
             for block in pool.blocks():
                 if not writer.has_next():
                     mined = mine_block(block, spec, split_of, problems, errors)
-                    funnel = Funnel(PAIRS, mined.attempts, mined.used, dict(sorted(mined.unused.items())))
-                    writer.write({"pairs": mined.rows, "step_labels": mined.labels}, funnel)
+                    funnels = [Funnel(PAIRS, mined.attempts, mined.used, dict(sorted(mined.unused.items())))]
+                    tables = {"pairs": mined.rows, "step_labels": mined.labels}
+                    tables |= rows_of(mined.drawn, spec, lambda template, problem: _asked(prompts, template, problem))
+                    verdicts: list[Verdict] = []
+                    if "splices" in spec.make:
+                        tables["streams"], verdicts, funnel = await spliced(mined.drawn, spec, verify)
+                        funnels.append(funnel)
+                    writer.write(tables, funnels, verdicts)
                 if listener is not None:
                     listener.advance(STAGE, block.num_rows)
             writer.close()
@@ -83,13 +99,18 @@ class _Writer:
         """Whether the next part is committed; then it is passed over."""
         shard = self._shard()
         if self._run.is_committed(STAGE, shard):
-            self.write({}, None)
+            self.write({}, [])
             return True
         return False
 
-    def write(self, tables: Mapping[str, list[Row]], funnel: Funnel | None) -> None:
+    def write(
+        self, tables: Mapping[str, list[Row]], funnels: Sequence[Funnel], verdicts: Sequence[Verdict] = ()
+    ) -> None:
         made = {name: pa.Table.from_pylist(rows, schema=schema_of(name)) for name, rows in tables.items()}
-        self.commits.append(self._run.commit(STAGE, self._shard(), made, funnel, {"last": False}))
+        if verdicts:
+            made["verdicts"] = verdict_table(verdicts)
+        info = {"last": False, "funnels": [funnel.document() for funnel in funnels]}
+        self.commits.append(self._run.commit(STAGE, self._shard(), made, info=info))
         self._part += 1
 
     def close(self) -> None:
@@ -98,6 +119,12 @@ class _Writer:
 
     def _shard(self) -> str:
         return shard_of(self._place, self._build, self._part)
+
+
+def _asked(prompts: Prompts, template: str | None, problem: str) -> list[dict[str, str]]:
+    """The prompt as the attempt's template makes it; the bare question where that needs more than the problem."""
+    messages, _ = prompts.before(None if template in prompts.incomplete else template, problem)
+    return messages
 
 
 def _left_out(pool: Pool) -> Funnel:

@@ -7,13 +7,14 @@ the other locators look at the wrong attempts that are in a pair.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
 
 from tracemill.tasks.steps.arithmetic import first_false_equation
-from tracemill.tasks.steps.base import FirstError, Steps, best, consensus
-from tracemill.tasks.steps.divergence import divergence
+from tracemill.tasks.steps.base import FirstError, Source, Steps, best, consensus
+from tracemill.tasks.steps.divergence import common_ground, divergence
 from tracemill.tasks.steps.evidence import lean_first_error
 from tracemill.tasks.steps.labels import located
 from tracemill.tasks.store import RunStore
@@ -40,19 +41,31 @@ def arithmetic_errors(run: RunStore) -> Iterator[tuple[FirstError, list[Row]]]:
             steps = _row_steps(batch, row, text)
             error = first_false_equation(steps)
             if error is not None:
-                yield error, located(steps, error)
+                yield error, located(steps, error, 0)
 
 
-def locate(
-    steps: Steps, siblings: Sequence[str], prompt: str, evidence: str, arithmetic: FirstError | None
-) -> tuple[FirstError | None, list[Row]]:
-    """(the first error to act on, the new rows of ``step_labels``) of a wrong attempt with these right siblings."""
-    others = [lean_first_error(steps, evidence), divergence(steps, siblings[:SIBLINGS], prompt)]
+@dataclass(frozen=True, slots=True)
+class Located:
+    """``error`` is the first error to act on. The first ``ground`` steps say nothing of their own (``divergence.common_ground``);
+    between the two nobody knows. ``rows`` are new rows of ``step_labels``."""
+
+    error: FirstError | None
+    ground: int
+    rows: list[Row]
+
+
+def locate(steps: Steps, siblings: Sequence[str], prompt: str, evidence: str, arithmetic: FirstError | None) -> Located:
+    """What can be told of a wrong attempt with these right siblings."""
+    siblings = siblings[:SIBLINGS]
+    ground = common_ground(steps, siblings, prompt)
+    others = [lean_first_error(steps, evidence), divergence(steps, siblings, prompt)]
     new = [error for error in others if error is not None]
     found = [*new, *([arithmetic] if arithmetic is not None else [])]
     agreed = consensus(found)
-    rows = [row for error in (*new, *([agreed] if agreed is not None else [])) for row in located(steps, error)]
-    return best(found), rows
+    rows = []
+    for error in (*new, *([agreed] if agreed is not None else [])):
+        rows += located(steps, error, None if error.source is Source.LEAN else ground)
+    return Located(best(found), ground, rows)
 
 
 def _row_steps(batch: pa.RecordBatch, row: int, text: str) -> Steps:

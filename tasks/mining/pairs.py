@@ -9,7 +9,7 @@ pools give equal pairs, whatever the order and whatever other problems there are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from tracemill.schemas import ids
 from tracemill.schemas.recipe import MiningSpec
+from tracemill.tasks.mining.block import Block
 from tracemill.tasks.mining.candidates import candidates, rank_within, sketches
-from tracemill.tasks.mining.errors import SIBLINGS, locate, steps_of
-from tracemill.tasks.mining.feedback import feedback
+from tracemill.tasks.mining.drawn import Drawn, Pair
+from tracemill.tasks.mining.errors import Located
 from tracemill.tasks.mining.sampling import affordable, draw, gumbel, log_weights
 from tracemill.tasks.mining.similarity import Alphabet, similarities
 from tracemill.tasks.steps.base import FirstError
@@ -32,6 +33,9 @@ CC: Final = "cc"
 #: So many wrong attempts are considered for each pair that a problem may have.
 CONSIDERED: Final = 2
 
+#: Right attempts of a problem that more is made of than pairs.
+KEPT: Final = 16
+
 Row = dict[str, Any]
 
 
@@ -39,11 +43,12 @@ Row = dict[str, Any]
 class Mined:
     """The pairs of one block, and how many attempts came in, are in a pair, and why the others are not.
 
-    ``labels`` are rows of ``step_labels`` of the wrong attempts in a pair.
+    ``labels`` are rows of ``step_labels`` of the wrong attempts in a pair; ``drawn`` is what more is made of.
     """
 
     rows: list[Row] = field(default_factory=list)
     labels: list[Row] = field(default_factory=list)
+    drawn: list[Drawn] = field(default_factory=list)
     attempts: int = 0
     used: int = 0
     unused: Counter[str] = field(default_factory=Counter)
@@ -55,7 +60,7 @@ def pair_id(wrong: str, right: str, kind: str) -> str:
 
 
 def mine_block(
-    block: pa.Table,
+    table: pa.Table,
     spec: MiningSpec,
     split_of: Mapping[str, str],
     problems: Mapping[str, tuple[str, str | None]],
@@ -65,129 +70,84 @@ def mine_block(
 
     ``problems`` gives prompt and gold; ``errors`` the false equations that are known.
     """
-    pool = _Pool(block, spec)
-    wrong = pool.rows(good=False)
-    considered = wrong[rank_within(pool.problem[wrong]) < spec.pairs_per_problem * CONSIDERED]
-    alphabet = Alphabet()
-    written = [alphabet.write(text) for text in block["text"].to_pylist()]
-    sketch = sketches(written, alphabet)
-    one, other, _ = candidates(sketch, pool.group, pool.bits, pool.rows(good=True), considered, spec.candidates)
-    near = np.abs(pool.round[one] - pool.round[other]) <= spec.round_gap
-    one, other = one[near], other[near]
-    alike = similarities([written[i] for i in one.tolist()], [written[i] for i in other.tolist()])
-    gain = pool.value[other] - pool.value[one]
-    weight = log_weights(one, gain, alike, spec.alpha, spec.beta)
-    key = weight + gumbel(pool.bits[one], pool.bits[other], spec.seed)
-    order = np.lexsort((other, one, -key, pool.problem[one]))
-    found = Mined(attempts=block.num_rows)
-    bounds = [*np.flatnonzero(rank_within(pool.problem[one][order]) == 0).tolist(), len(order)]
+    block = Block(table, spec)
+    considered, one, other, alike, weight = _weighed(block, table["text"].to_pylist(), spec)
+    key = weight + gumbel(block.bits[one], block.bits[other], spec.seed)
+    order = np.lexsort((other, one, -key, block.problem[one]))
+    found = Mined(attempts=table.num_rows)
+    bounds = [*np.flatnonzero(rank_within(block.problem[one][order]) == 0).tolist(), len(order)]
     taken: set[int] = set()
     for start, stop in pairwise(bounds):
         places = order[start:stop]
         ranked = list(zip(one[places].tolist(), other[places].tolist(), strict=True))
-        drawn = draw(ranked, spec.pairs_per_problem, spec.uses_per_trace)
-        rights = pool.rights(ranked[0][0])
-        pairs, controls = affordable(len(drawn), len(rights), spec.controls)
-        prompt, gold = problems.get(pool.problems[ranked[0][0]], ("", None))
-        firsts: dict[int, FirstError | None] = {}
-        for place in drawn[:pairs]:
+        problem = block.problems[ranked[0][0]]
+        rights = block.rights(ranked[0][0])
+        prompt, gold = problems.get(problem, ("", None))
+        wanted = draw(ranked, spec.pairs_per_problem, spec.uses_per_trace)
+        pairs, controls = affordable(len(wanted), len(rights), spec.controls)
+        firsts: dict[int, Located] = {}
+        drawn = []
+        for place in wanted[:pairs]:
             (w, r), at = ranked[place], places[place]
             if w not in firsts:
-                firsts[w], labels = pool.first_error(w, rights, prompt, errors)
-                found.labels += labels
-            drawn_by = {"similarity": float(alike[at]), "weight": float(np.exp(weight[at]))}
-            found.rows.append(pool.pair(w, r, firsts[w], gold) | drawn_by | {"split": split_of[pool.problems[w]]})
+                firsts[w] = block.first_error(w, rights, prompt, errors)
+                found.labels += firsts[w].rows
+            drawn.append(block.pair(w, r, firsts[w], gold, float(np.exp(weight[at]))))
+            found.rows.append(_row(drawn[-1], float(alike[at]), split_of[problem]))
             taken |= {w, r}
-        for row in pool.as_controls(rights, controls, spec.seed):
-            found.rows.append(pool.control(row, split_of))
-            taken.add(row)
+        kept = block.as_controls(rights, controls, spec.seed)
+        found.rows += [_control(block.ids[row], split_of[problem]) for row in kept]
+        taken |= set(kept)
+        others = [block.attempt(row) for row in block.as_controls(rights, KEPT, spec.seed)]
+        found.drawn.append(Drawn(problem, prompt, gold, split_of[problem], drawn, others))
     found.used = len(taken)
     seen, compared = set(considered.tolist()), set(one.tolist()) | set(other.tolist())
-    for row in range(block.num_rows):
-        if row not in taken:
-            late = not pool.good[row] and row not in seen
-            found.unused["over_cap" if late else "not_drawn" if row in compared else "no_candidate"] += 1
+    for at in range(table.num_rows):
+        if at not in taken:
+            late = not block.good[at] and at not in seen
+            found.unused["over_cap" if late else "not_drawn" if at in compared else "no_candidate"] += 1
     return found
 
 
-class _Pool:
-    """A block by columns."""
-
-    def __init__(self, block: pa.Table, spec: MiningSpec) -> None:
-        self._block = block
-        self.ids: list[str] = block["trace_id"].to_pylist()
-        self.problems: list[str] = block["problem_id"].to_pylist()
-        self.policies: list[str] = block["policy_id"].to_pylist()
-        self.reasons: list[str | None] = block["reason"].to_pylist()
-        self.evidence: list[str | None] = block["evidence"].to_pylist()
-        self.good = block["good"].to_numpy()
-        self.value = block["value"].to_numpy()
-        self.round = block["round"].to_numpy().astype(np.int64)
-        self.problem = _codes(self.problems)
-        self.group = _codes(list(zip(self.problems, self.policies, strict=True))) if spec.same_policy else self.problem
-        self.bits = np.array([int(trace.rpartition("_")[2][:16], 16) for trace in self.ids], np.uint64)
-        self._rights: dict[int, list[int]] = {}
-        for row in self.rows(good=True).tolist():
-            self._rights.setdefault(int(self.problem[row]), []).append(row)
-
-    def rows(self, good: bool) -> Any:
-        return np.flatnonzero(self.good == good)
-
-    def rights(self, row: int) -> list[int]:
-        """The right attempts at the problem of ``row``."""
-        return self._rights[int(self.problem[row])]
-
-    def as_controls(self, rights: Sequence[int], count: int, seed: int) -> list[int]:
-        """``count`` of ``rights``, drawn by their ids."""
-        places = np.array(rights, np.int64)
-        noise = gumbel(self.bits[places], self.bits[places], seed)
-        drawn: list[int] = places[np.lexsort((places, -noise))[:count]].tolist()
-        return drawn
-
-    def first_error(
-        self, row: int, rights: Sequence[int], prompt: str, errors: Mapping[str, FirstError]
-    ) -> tuple[FirstError | None, list[Row]]:
-        """The first error of a wrong attempt, and its new rows of ``step_labels``."""
-        steps = steps_of(
-            self.ids[row], self._text(row), self._block["steps"][row].as_py(), self._block["segmenter"][row].as_py()
-        )
-        siblings = [self._text(right) for right in rights[:SIBLINGS]]
-        return locate(steps, siblings, prompt, self.evidence[row] or "{}", errors.get(self.ids[row]))
-
-    def pair(self, wrong: int, right: int, error: FirstError | None, gold: str | None) -> Row:
-        one, other = self.ids[wrong], self.ids[right]
-        near = abs(int(self.round[wrong]) - int(self.round[right])) <= 1
-        return {
-            "pair_id": pair_id(one, other, IC),
-            "wrong_id": one,
-            "right_id": other,
-            "kind": IC,
-            "feedback": feedback(self.reasons[wrong] or "", self.evidence[wrong] or "{}", gold),
-            "first_error_step": None if error is None else error.step,
-            "first_error_source": None if error is None else error.source.value,
-            "on_policy": near and self.policies[wrong] == self.policies[right],
-        }
-
-    def _text(self, row: int) -> str:
-        text: str = self._block["text"][row].as_py()
-        return text
-
-    def control(self, row: int, split_of: Mapping[str, str]) -> Row:
-        trace = self.ids[row]
-        return {
-            "pair_id": pair_id(trace, trace, CC),
-            "wrong_id": trace,
-            "right_id": trace,
-            "kind": CC,
-            "similarity": 1.0,
-            "on_policy": True,
-            "weight": 1.0,
-            "split": split_of[self.problems[row]],
-        }
+def _weighed(block: Block, texts: list[str], spec: MiningSpec) -> tuple[Any, Any, Any, Any, Any]:
+    """(wrong attempts considered, wrong and right of each candidate pair, their similarity and log-weight)."""
+    wrong = block.rows(good=False)
+    considered = wrong[rank_within(block.problem[wrong]) < spec.pairs_per_problem * CONSIDERED]
+    alphabet = Alphabet()
+    written = [alphabet.write(text) for text in texts]
+    sketch = sketches(written, alphabet)
+    one, other, _ = candidates(sketch, block.group, block.bits, block.rows(good=True), considered, spec.candidates)
+    near = np.abs(block.round[one] - block.round[other]) <= spec.round_gap
+    one, other = one[near], other[near]
+    alike = similarities([written[i] for i in one.tolist()], [written[i] for i in other.tolist()])
+    gain = block.value[other] - block.value[one]
+    return considered, one, other, alike, log_weights(one, gain, alike, spec.alpha, spec.beta)
 
 
-def _codes(values: Sequence[Any]) -> Any:
-    """A number for each distinct value, the same in every block: numbers are compared only within one block, but the
-    index mixes them with its keys, and a pair must not depend on what other problems a block holds."""
-    known = {value: int(ids.text_hash(str(value))[:15], 16) for value in set(values)}
-    return np.array([known[value] for value in values], np.int64)
+def _row(pair: Pair, alike: float, split: str) -> Row:
+    return {
+        "pair_id": pair_id(pair.wrong.trace_id, pair.right.trace_id, IC),
+        "wrong_id": pair.wrong.trace_id,
+        "right_id": pair.right.trace_id,
+        "kind": IC,
+        "feedback": pair.feedback,
+        "similarity": alike,
+        "first_error_step": None if pair.error is None else pair.error.step,
+        "first_error_source": None if pair.error is None else pair.error.source.value,
+        "on_policy": pair.on_policy,
+        "weight": pair.weight,
+        "split": split,
+    }
+
+
+def _control(trace: str, split: str) -> Row:
+    return {
+        "pair_id": pair_id(trace, trace, CC),
+        "wrong_id": trace,
+        "right_id": trace,
+        "kind": CC,
+        "similarity": 1.0,
+        "on_policy": True,
+        "weight": 1.0,
+        "split": split,
+    }

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tracemill.schemas.tables import TABLES, check_version, schema_of
+from tracemill.tasks.mining import checks as mined
 from tracemill.tasks.publishing.scrub import Scrubber, clean, columns_of, refuse_secrets
+from tracemill.tasks.queries import connect
 from tracemill.tasks.store import RunStore
 from tracemill.tasks.store.builds import counted
 from tracemill.tasks.store.location import guarded, location_of
@@ -57,9 +60,15 @@ class Config:
 def write_configs(run: RunStore, folder: str, held: Mapping[str, str]) -> list[Config]:
     """Copy the views and tables of ``run`` into ``folder``; ``held`` are secrets, refused with ``UsageError``."""
     scrubber = Scrubber.here(run.path)
-    configs = [_view(run, folder, view, paths, scrubber, held) for view, paths in _in_order(view_files(run.path))]
+    barred = _barred(run)
+    no_views = {name for subject in barred for view in mined.VIEWS[subject] for name in (view, f"{view}_tokenized")}
+    no_tables = {table for subject in barred for table in mined.TABLES[subject]}
+    files = {view: paths for view, paths in view_files(run.path).items() if view not in no_views}
+    configs = [_view(run, folder, view, paths, scrubber, held) for view, paths in _in_order(files)]
     for table in TABLES:
-        config = _table(run, folder, table, scrubber, held)
+        if table in no_tables:
+            continue
+        config = _table(run, folder, table, scrubber, held, without_splices="splices" in barred)
         if config is not None:
             configs.append(config)
     return configs
@@ -89,12 +98,25 @@ def _view(
     return Config(view, True, patterns, sum(counts.values()))
 
 
-def _table(run: RunStore, folder: str, table: str, scrubber: Scrubber, held: Mapping[str, str]) -> Config | None:
+def _barred(run: RunStore) -> Iterable[str]:
+    """The mined sets whose checks keep them out (``tasks.mining.checks``)."""
+    spec = run.recipe().mining
+    if spec is None:
+        return ()
+    with connect([run]) as connection:
+        return mined.kept_out(mined.checks_of(connection, spec), spec).keys()
+
+
+def _table(
+    run: RunStore, folder: str, table: str, scrubber: Scrubber, held: Mapping[str, str], without_splices: bool = False
+) -> Config | None:
     paths = [file.path for commit in counted(run.commits()) for file in commit.files if file.table == table]
     if not paths and table not in EXPLAINING:
         return None
     out, rows = _Files(folder, f"{DATA}/{table}/part", schema_of(table)), 0
     for batch in _batches(run, paths, check=True):
+        if table == "streams" and without_splices:
+            batch = batch.filter(pc.not_equal(batch["linearizer"], "splice"))
         batch = clean(batch, columns_of(table, scrubber))
         refuse_secrets(batch, f"table {table}", held)
         rows += out.add(batch)

@@ -6,12 +6,14 @@ the denominators; pass@k is the unbiased estimator (algorithms §1.3) averaged o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import duckdb
 
+from tracemill.tasks.mining.checks import checks_of, kept_out
+from tracemill.tasks.mining.collapse import Check
 from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting import grid
 from tracemill.tasks.reporting.funnel import StageCount, funnel_grid, funnel_rows
@@ -80,10 +82,14 @@ class Summary:
     funnel: tuple[StageCount, ...]
     costs: tuple[CostRow, ...]
     disagreements: Mapping[str, int]  # by kind, see docs/sql.md
+    mined: tuple[tuple[str, str, int], ...] = ()  # what, kind, rows
+    checks: tuple[Check, ...] = ()
+    kept_out: Mapping[str, Sequence[str]] = field(default_factory=dict)  # mined set -> why it is not published
 
     def grids(self) -> list[Grid]:
         """The tables to show, in order; empty ones are left out."""
         made = [funnel_grid(list(self.funnel)), _pass_grid(self.rows), _label_grid(self.labels), _cost_grid(self.costs)]
+        made += [_mined_grid(self.mined), _check_grid(self.checks, self.kept_out)]
         return [table for table in made if table.rows]
 
 
@@ -129,6 +135,18 @@ GROUP BY ALL ORDER BY ALL
 """
 
 
+_MINED: Final = """
+SELECT 'pairs', kind, count(*) FROM pairs GROUP BY kind
+UNION ALL SELECT 'splices', CASE WHEN NOT verified THEN 'not verified' WHEN backtracks > 0 THEN 'with detours' ELSE 'controls' END AS kind, count(*)
+    FROM streams WHERE linearizer = 'splice' GROUP BY kind
+UNION ALL SELECT 'preferences', kind, count(*) FROM preferences GROUP BY kind
+UNION ALL SELECT 'turns', kind, count(*) FROM turns GROUP BY kind
+UNION ALL SELECT 'critiques', label, count(*) FROM critiques WHERE agrees GROUP BY label
+UNION ALL SELECT 'right answers', 'by a wrong process', count(*) FROM process WHERE outcome = 'correct' AND NOT process_ok
+ORDER BY ALL
+"""
+
+
 def summarise(run: RunStore) -> Summary:
     """The summary of what ``run`` has committed so far."""
     connection = connect([run])
@@ -158,7 +176,18 @@ def summary_of(connection: duckdb.DuckDBPyConnection, run: RunStore) -> Summary:
         tuple(funnel_rows(connection, run.name)),
         tuple(CostRow(*cost) for cost in costs),
         dict(differ),
+        *_mining(connection, run),
     )
+
+
+def _mining(
+    connection: duckdb.DuckDBPyConnection, run: RunStore
+) -> tuple[tuple[tuple[str, str, int], ...], tuple[Check, ...], Mapping[str, Sequence[str]]]:
+    spec = run.recipe().mining
+    if spec is None:
+        return (), (), {}
+    checks = checks_of(connection, spec)
+    return tuple(connection.execute(_MINED).fetchall()), tuple(checks), kept_out(checks, spec)
 
 
 def _pass_rows(connection: duckdb.DuckDBPyConnection) -> list[PassRow]:
@@ -225,6 +254,20 @@ def _pass_grid(rows: tuple[PassRow, ...]) -> Grid:
         (*headers, *(f"pass@{k}" for k in ks), "maj@n", "blind", "tokens", *shown),
         tuple(body),
         "blind: what always giving the most frequent answer of the domain's other problems scores, without reading a question.",
+    )
+
+
+def _mined_grid(rows: tuple[tuple[str, str, int], ...]) -> Grid:
+    return Grid("Learning from failures", ("what", "kind", "rows"), tuple(row for row in rows if row[2]))
+
+
+def _check_grid(checks: tuple[Check, ...], kept_out: Mapping[str, Sequence[str]]) -> Grid:
+    reasons = "; ".join(f"{subject}: {', '.join(why)}" for subject, why in kept_out.items())
+    return Grid(
+        "Checks of what was mined",
+        ("set", "check", "value", "limit", "status"),
+        tuple((c.subject, c.name, None if c.value is None else round(c.value, 4), c.limit, c.status) for c in checks),
+        f"kept out of publishing: {reasons}" if reasons else "",
     )
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from tracemill.tasks.equations import equations
 from tracemill.tasks.steps.base import FirstError, Source, Steps
 
 _NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
@@ -37,12 +38,31 @@ def divergence(steps: Steps, siblings: Sequence[str], prompt: str = "", least: i
     return None
 
 
+def common_ground(steps: Steps, siblings: Sequence[str], prompt: str = "") -> int:
+    """How many leading steps of a wrong trace say nothing of their own: their results and their equations, whole, are a
+    right sibling's too. An error in these is unlikely; what follows may be wrong before its result is seen to be."""
+    known, stated = numbers([prompt, *siblings]), {key for text in siblings for key in _equation_keys(text)}
+    for index, text in enumerate(steps.texts):
+        if results(text) - known or _equation_keys(text) - stated:
+            return index
+    return len(steps.spans)
+
+
 def results(step: str) -> set[str]:
     """The numbers that a step comes to."""
     found = set(_RESULT.findall(step))
     if not found:
         found = set(_NUMBER.findall(_LISTED.sub("", step))[-1:])
     return {plain(number) for number in found}
+
+
+def _equation_keys(text: str) -> set[tuple[str, ...]]:
+    """The numbers of each equation, the sides apart."""
+    found = set()
+    for equation in equations(text):
+        left, _, right = equation.rpartition("=")
+        found.add((*sorted(plain(number) for number in _NUMBER.findall(left)), "=", plain(right)))
+    return found
 
 
 def numbers(texts: Iterable[str]) -> set[str]:

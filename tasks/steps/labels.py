@@ -19,11 +19,12 @@ WRONG: Final = "wrong"
 Row = dict[str, Any]
 
 
-def located(steps: Steps, error: FirstError) -> list[Row]:
-    """The rows of a first error: everything before it right, itself wrong."""
+def located(steps: Steps, error: FirstError, sure: int | None = None) -> list[Row]:
+    """The rows of a first error: itself wrong, everything before it right, or only the ``sure`` first steps."""
+    before = error.step if sure is None else min(sure, error.step)
     return [
         _row(steps, step, WRONG if step == error.step else RIGHT, error.source, agreed=error.agreed)
-        for step in range(error.step + 1)
+        for step in (*range(before), error.step)
     ]
 
 

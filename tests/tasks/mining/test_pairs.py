@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from typing import Any
@@ -13,6 +14,15 @@ from tracemill.tasks.mining import attempts, build, pairs
 from tracemill.tasks.mining.build import PAIRS, mine
 from tracemill.tasks.queries import connect
 from tracemill.tasks.store import RunStore
+
+
+def mined(run: RunStore, spec: Any, validation: float) -> list[Any]:
+    """Pairs alone."""
+
+    async def nobody(texts: Any) -> list[Any]:
+        raise AssertionError("nothing is to be verified")
+
+    return asyncio.run(mine(run, spec.model_copy(update={"make": []}), validation, nobody))
 
 
 def rows(run: RunStore, query: str = "SELECT * FROM pairs ORDER BY pair_id") -> list[dict[str, Any]]:
@@ -37,7 +47,7 @@ def filled(maker, problem_of, *, problems: int = 6, each: int = 12, seed: int = 
 
 def test_ic_joins_incorrect_with_correct_of_one_problem_and_cc_stays(maker, problem_of, spec):
     run, outcomes = filled(maker, problem_of)
-    mine(run, spec(), 0.0)
+    mined(run, spec(), 0.0)
     with connect([run]) as connection:
         problem = dict(connection.execute("SELECT trace_id, problem_id FROM traces").fetchall())
     found = rows(run)
@@ -75,7 +85,7 @@ def test_what_is_not_plainly_right_or_wrong_is_in_no_pair_and_is_counted(maker, 
     }
     found = maker.add(run, problem_of(), [good, bad, *left.values()])
     lonely = maker.add(run, problem_of("other"), [("it is 3", "incorrect")])
-    mine(run, spec(), 0.0)
+    mined(run, spec(), 0.0)
     used = {row[side] for row in rows(run) for side in ("wrong_id", "right_id")}
     assert found[0] in used
     assert len(used) == 2
@@ -95,15 +105,15 @@ def test_only_one_policy_and_one_round_apart_unless_the_recipe_says_so(maker, pr
         {"text": "we add 3 and 4 to 7, no doubt", "outcome": "correct", "policy_id": maker.other.policy_id, "round": 1},
     ]
     wrong, near, far, other = maker.add(run, problem_of(), attempts_)
-    mine(run, spec(controls=0), 0.0)
+    mined(run, spec(controls=0), 0.0)
     assert [(row["wrong_id"], row["right_id"], row["on_policy"]) for row in rows(run)] == [(wrong, near, True)]
-    mine(run, spec(controls=0, same_policy=False, round_gap=5, uses_per_trace=5), 0.0)
+    mined(run, spec(controls=0, same_policy=False, round_gap=5, uses_per_trace=5), 0.0)
     assert {(row["right_id"], row["on_policy"]) for row in rows(run)} == {(near, True), (far, False), (other, False)}
 
 
 def test_caps_and_the_share_of_controls_hold_for_every_problem(maker, problem_of, spec):
     run, _ = filled(maker, problem_of, problems=8, each=24)
-    mine(run, spec(pairs_per_problem=5, uses_per_trace=1, controls=0.3), 0.0)
+    mined(run, spec(pairs_per_problem=5, uses_per_trace=1, controls=0.3), 0.0)
     found = rows(run, "SELECT p.*, t.problem_id FROM pairs p JOIN traces t ON t.trace_id = p.right_id")
     by_problem: dict[str, list[dict[str, Any]]] = {}
     for row in found:
@@ -120,7 +130,7 @@ def test_a_problem_without_enough_right_attempts_gives_fewer_pairs(maker, proble
     run = maker.start()
     rng = random.Random(0)
     maker.add(run, problem_of(), [(text, "incorrect") for text in texts(rng, 9)] + [(texts(rng, 1)[0], "correct")])
-    mine(run, spec(uses_per_trace=9, controls=0.2), 0.0)
+    mined(run, spec(uses_per_trace=9, controls=0.2), 0.0)
     assert Counter(row["kind"] for row in rows(run)) == {"ic": 4, "cc": 1}
 
 
@@ -135,7 +145,7 @@ def test_pairs_of_a_problem_depend_on_its_attempts_alone(maker, problem_of, spec
         for number in range(others):
             maker.add(run, problem_of(f"other {number}"), [("a b c d", "correct"), ("a b c e", "incorrect")])
         target = maker.add(run, problem_of(), order)
-        mine(run, spec(), 0.0)
+        mined(run, spec(), 0.0)
         return {row["pair_id"] for row in rows(run) if row["wrong_id"] in target}
 
     first = found("one", 0, listed)
@@ -145,7 +155,7 @@ def test_pairs_of_a_problem_depend_on_its_attempts_alone(maker, problem_of, spec
 
 def test_no_trace_is_in_two_splits(maker, problem_of, spec):
     run, _ = filled(maker, problem_of, problems=30, each=6)
-    mine(run, spec(), 0.4)
+    mined(run, spec(), 0.4)
     splits: dict[str, set[str]] = {}
     for row in rows(run):
         for side in ("wrong_id", "right_id"):
@@ -156,21 +166,21 @@ def test_no_trace_is_in_two_splits(maker, problem_of, spec):
 
 def test_mining_again_does_nothing_and_new_verdicts_make_a_new_build(maker, problem_of, spec):
     run, _ = filled(maker, problem_of, problems=3)
-    first = mine(run, spec(), 0.0)
+    first = mined(run, spec(), 0.0)
     before = rows(run)
-    assert mine(run, spec(), 0.0) == first
+    assert mined(run, spec(), 0.0) == first
     maker.add(run, problem_of("late"), [("it is 3, so", "incorrect"), ("it is 4, so", "correct")])
-    mine(run, spec(), 0.0)
+    mined(run, spec(), 0.0)
     after = rows(run)
     assert len(after) == len(before) + 2
     assert {row["pair_id"] for row in before} < {row["pair_id"] for row in after}
-    mine(run, spec(beta=0.0, pairs_per_problem=1), 0.0)
+    mined(run, spec(beta=0.0, pairs_per_problem=1), 0.0)
     assert Counter(row["kind"] for row in rows(run)) == {"ic": 4, "cc": 4}
 
 
 def test_a_build_that_is_killed_counts_not_and_goes_on(maker, problem_of, spec, monkeypatch):
     whole, _ = filled(maker, problem_of, problems=6)
-    mine(whole, spec(), 0.0)
+    mined(whole, spec(), 0.0)
     monkeypatch.setattr(attempts, "BLOCK_ROWS", 20)
     monkeypatch.setattr(attempts, "_PART_BYTES", 2000)
     killed, _ = filled(type(maker)(maker.root / "killed"), problem_of, problems=6)
@@ -184,9 +194,9 @@ def test_a_build_that_is_killed_counts_not_and_goes_on(maker, problem_of, spec, 
 
     monkeypatch.setattr(build, "mine_block", dying)
     with pytest.raises(KeyboardInterrupt):
-        mine(killed, spec(), 0.0)
+        mined(killed, spec(), 0.0)
     assert rows(killed) == []
-    mine(killed, spec(), 0.0)
+    mined(killed, spec(), 0.0)
     assert len(calls) == 3 + len(killed.commits("mine")) - 2 - 2  # the two blocks that were there are not mined again
     assert rows(killed, "SELECT * EXCLUDE (run) FROM pairs ORDER BY pair_id") == rows(
         whole, "SELECT * EXCLUDE (run) FROM pairs ORDER BY pair_id"
@@ -207,11 +217,11 @@ def test_blocks_are_whole_problems(maker, problem_of, spec, monkeypatch):
 
 def test_a_disk_that_is_full_leaves_the_older_build(maker, problem_of, spec, monkeypatch):
     run, _ = filled(maker, problem_of, problems=3)
-    mine(run, spec(), 0.0)
+    mined(run, spec(), 0.0)
     before = rows(run)
     monkeypatch.setattr(RunStore, "commit", lambda *_, **__: (_ for _ in ()).throw(StoreError("no space left")))
     with pytest.raises(StoreError):
-        mine(run, spec(seed=1), 0.0)
+        mined(run, spec(seed=1), 0.0)
     assert rows(run) == before
 
 
@@ -230,7 +240,7 @@ def test_a_pair_knows_the_first_wrong_step_and_who_says_so(maker, problem_of, sp
     found = maker.add(
         run, problem_of(), [(text, "incorrect") for text in wrong] + [(text, "correct") for text in right]
     )
-    mine(run, spec(), 0.0)
+    mined(run, spec(), 0.0)
     told = {
         row["wrong_id"]: (row["first_error_step"], row["first_error_source"])
         for row in rows(run)
@@ -248,7 +258,7 @@ def test_a_right_answer_by_a_wrong_process_is_found_wherever_it_is(maker, proble
     found = maker.add(
         run, problem_of(), [("First 3 + 4 = 8.\n\nTake one off: 7", "correct"), ("So 3 + 4 = 7.\n\nIt is 7", "correct")]
     )
-    mine(run, spec(), 0.0)
+    mined(run, spec(), 0.0)
     assert rows(run, "SELECT trace_id, process_ok, first_wrong_step FROM process WHERE outcome = 'correct'") == [
         {"trace_id": found[0], "process_ok": False, "first_wrong_step": 0}
     ]

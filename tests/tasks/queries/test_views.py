@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -251,7 +252,7 @@ def test_every_example_of_the_documentation_runs(bench: Any, said: Any, by_rule:
     attempts = [said("2", [by_rule("correct"), recorded]), said("3", [by_rule("incorrect")])]
     path = bench.run([(SUM, attempts), (OTHER, [said("5", [by_rule("incorrect")])])]).path
     with RunStore.start(path, RunStore.open(path).recipe()) as run:
-        mine(run, MiningSpec(), 0.0)
+        asyncio.run(mine(run, MiningSpec(make=[]), 0.0, None))
     for query in queries:
         assert rows(run, query), query
 
