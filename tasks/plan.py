@@ -112,6 +112,7 @@ class Plan:
     replaced: Mapping[str, tuple[str, ...]]
     held: frozenset[str]
     asked: frozenset[tuple[str, ...]]
+    grown: frozenset[str] = frozenset()
 
     @property
     def shard_ids(self) -> frozenset[str]:
@@ -143,6 +144,7 @@ def plan(run: RunStore, problems: Sequence[Problem], recipe: Recipe, attempts: A
         again,
         held,
         asked,
+        frozenset(run.read("trees", ["tree_id"])["tree_id"].to_pylist()) if again else frozenset(),
     )
 
 

@@ -23,7 +23,7 @@ from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.search.drive import gather_all
 from tracemill.tasks.segment import segment, split_reasoning
 from tracemill.tasks.store import Commit, Funnel, RunStore
-from tracemill.tasks.strategies.base import Context, Draft, Strategy
+from tracemill.tasks.strategies.base import Context, Draft, Made, Strategy
 from tracemill.tasks.templates import Prompt, Template, render
 from tracemill.verifiers.base import Candidate, Judgement
 from tracemill.verifiers.extract import extract
@@ -107,7 +107,7 @@ class Sampler:
 
     async def _attempt(
         self, owed: Owed, get: Lookup, put: Callable[..., None]
-    ) -> tuple[list[Draft], list[dict[str, Any]]] | None:
+    ) -> tuple[Made, list[dict[str, Any]]] | None:
         asked = Asking(self, owed, get, put)
         context = Context(
             owed.problem,
@@ -118,22 +118,27 @@ class Sampler:
             asked.verify,
             self.attempts.strategy["parameters"],
             self.engine.capabilities,
+            self.attempts.policy_id,
         )
         try:
-            drafts = await self.strategy(context)
+            made = await self.strategy(context)
         except BudgetSpent:
             return None
         self.listener.advance(STAGE)
-        return drafts, asked.requests
+        return made if isinstance(made, Made) else Made(made), asked.requests
 
-    def _commit(self, shard_id: str, finished: list[tuple[Owed, tuple[list[Draft], list[dict[str, Any]]]]]) -> Commit:
+    def _commit(self, shard_id: str, finished: list[tuple[Owed, tuple[Made, list[dict[str, Any]]]]]) -> Commit:
         traces: list[dict[str, Any]] = []
         requests: list[dict[str, Any]] = []
         drops: list[dict[str, Any]] = []
-        for owed, (drafts, asked) in finished:
+        more: dict[str, list[Mapping[str, Any]]] = {}
+        for owed, (made, asked) in finished:
+            for table, rows in made.rows.items():
+                of = "subject_id" if table == "drops" else "tree_id"
+                more.setdefault(table, []).extend(row for row in rows if row.get(of) not in self.plan.grown)
             by_path: dict[str, str] = {}
             texts: dict[str, str] = {}
-            for draft in drafts:
+            for draft in made.drafts:
                 row = self._trace(owed, draft, by_path)
                 old = self.plan.replaced.get(row["attempt_id"], ())
                 if row["error"] is not None and old:
@@ -150,14 +155,12 @@ class Sampler:
                 if texts.get(request["attempt_id"]) == request["response"]:
                     request["response"] = None
                 requests.append(request)
+        drops += [dict(row) for row in more.pop("drops", [])]
+        tables: dict[str, Any] = {"traces": traces, "requests": requests, "drops": drops, **more}
         return self.run.commit(
             STAGE,
             shard_id,
-            {
-                "traces": pa.Table.from_pylist(traces, schema=schema_of("traces")),
-                "requests": pa.Table.from_pylist(requests, schema=schema_of("requests")),
-                "drops": pa.Table.from_pylist(drops, schema=schema_of("drops")),
-            },
+            {name: pa.Table.from_pylist(rows, schema=schema_of(name)) for name, rows in tables.items()},
             Funnel(STAGE, len(finished), len(finished), {}),
         )
 
@@ -178,6 +181,8 @@ class Sampler:
             seed=draft.seed,
             round_=attempts.round,
             parent=by_path.get(draft.parent) if draft.parent is not None else None,
+            tree_id=draft.tree_id,
+            node_id=draft.node_id,
         )
 
 
@@ -320,6 +325,8 @@ def trace_row(
     seed: int | None,
     round_: int,
     parent: str | None,
+    tree_id: str | None = None,
+    node_id: str | None = None,
 ) -> dict[str, Any]:
     """One row of ``traces`` for a completion."""
     text = completion.text
@@ -331,6 +338,8 @@ def trace_row(
         "attempt_id": attempt,
         "problem_id": problem.problem_id,
         "kind": kind,
+        "tree_id": tree_id,
+        "start_node_id": node_id,
         "sample_index": sample_index,
         "path": path,
         "text": text,

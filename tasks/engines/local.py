@@ -2,7 +2,8 @@
 
 A seed gives the same text whatever else is in the batch. That costs two things that a llama.cpp server does by default:
 slots have caches of their own rather than one unified cache, and no prompt is taken from the cache of an earlier one
-(both change the order in which numbers are added, and with it the text). What a request leaves open is off, not
+(both change the order in which numbers are added, and with it the text). A search, whose siblings share their prompt, may ask
+for that cache (``--prefix-cache``), and then has no promise of equal texts. What a request leaves open is off, not
 llama.cpp's default (top_k 40, min_p 0.05), so that a recipe means the same here and on vLLM.
 """
 
@@ -35,7 +36,8 @@ _PROGRAM: Final = Path(__file__).with_name("local_process.py")
 class LocalEngine(ManagedEngine):
     """``spec.model`` is a path to a ``.gguf`` file, else the built-in SmolLM2-135M-Instruct.
 
-    ``spec.arguments`` may hold ``--slots N`` and ``--context N`` (tokens per slot); ``spec.threads`` is for all slots.
+    ``spec.arguments`` may hold ``--slots N``, ``--context N`` (tokens per slot) and ``--prefix-cache MIB`` (of earlier prompts,
+    0 by default); ``spec.threads`` is for all slots.
     A chat request with a prefix goes over the completion route, its conversation rendered by the model's own template,
     because this server repeats the prefix on the chat route. Raises ``EngineError`` where a package or file is missing.
     """
@@ -60,13 +62,13 @@ class LocalEngine(ManagedEngine):
             chat_template_hash=self._template.hash,
             licence=spec.licence or metadata.get("general.license"),
         )
-        slots, context = _sizes(spec.arguments, metadata)
+        slots, context, cache = _sizes(spec.arguments, metadata)
         super().__init__(
             spec,
             home,
-            launch=_launch(spec, path, policy.model, slots, context),
+            launch=_launch(spec, path, policy.model, slots, context, cache),
             policy=policy,
-            capabilities=Capabilities(continue_prefix=True, batch_invariant_seed=True),
+            capabilities=Capabilities(continue_prefix=True, batch_invariant_seed=not cache),
             concurrency=4 * slots,
         )
 
@@ -77,7 +79,7 @@ class LocalEngine(ManagedEngine):
         return await super().complete(request)
 
 
-def _launch(spec: EngineSpec, path: Path, alias: str, slots: int, context: int) -> Launch:
+def _launch(spec: EngineSpec, path: Path, alias: str, slots: int, context: int, cache: int) -> Launch:
     def command(port: int) -> list[str]:
         options = {
             "--model": path.resolve(),
@@ -86,6 +88,7 @@ def _launch(spec: EngineSpec, path: Path, alias: str, slots: int, context: int) 
             "--threads": spec.threads,
             "--slots": slots,
             "--context": context,
+            "--prefix-cache": cache,
         }
         return [sys.executable, "-P", str(_PROGRAM), *(str(part) for pair in options.items() for part in pair)]
 
@@ -99,13 +102,13 @@ def _launch(spec: EngineSpec, path: Path, alias: str, slots: int, context: int) 
     )
 
 
-def _sizes(arguments: list[str], metadata: dict[str, Any]) -> tuple[int, int]:
-    """(slots, context per slot), at most the context that the model was trained with."""
-    sizes = {"--slots": SLOTS, "--context": CONTEXT}
-    mend = "give --slots N and --context N alone"
+def _sizes(arguments: list[str], metadata: dict[str, Any]) -> tuple[int, int, int]:
+    """(slots, context per slot, MiB of prefix cache), at most the context that the model was trained with."""
+    sizes = {"--slots": SLOTS, "--context": CONTEXT, "--prefix-cache": 0}
+    mend = "give --slots N, --context N and --prefix-cache MIB alone"
     for name, value in zip(arguments[::2], [*arguments[1::2], ""], strict=False):
         if name not in sizes or not value.isdigit() or int(value) < 1:
             raise EngineError(f"unknown argument {name} {value}".rstrip(), where="engine.arguments", mend=mend)
         sizes[name] = int(value)
     trained = metadata.get(f"{metadata.get('general.architecture')}.context_length", sizes["--context"])
-    return sizes["--slots"], min(sizes["--context"], trained)
+    return sizes["--slots"], min(sizes["--context"], trained), sizes["--prefix-cache"]

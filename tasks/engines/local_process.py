@@ -21,6 +21,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--context", type=int, default=4096, help="tokens per slot")
+    parser.add_argument("--prefix-cache", type=int, default=0, help="MiB of earlier prompts to keep")
     return parser.parse_args()
 
 
@@ -36,8 +37,8 @@ def settings(options: argparse.Namespace, api_key: str) -> xllamacpp.CommonParam
     params.n_parallel = options.slots
     params.n_ctx = options.slots * options.context
     params.kv_unified = False  # with cache_prompt: else a text depends on what else is in the batch
-    params.cache_prompt = False
-    params.cache_ram_mib = 0  # its default keeps up to 8 GB of old prompts
+    params.cache_prompt = options.prefix_cache > 0
+    params.cache_ram_mib = options.prefix_cache  # its default keeps up to 8 GB of old prompts
     params.sampling.top_k = 0
     params.sampling.min_p = 0.0
     params.n_threads_http = 8 * options.slots + 8  # a health probe must not queue behind completions

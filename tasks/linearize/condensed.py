@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tracemill.tasks.domains.base import Domain
 from tracemill.tasks.linearize.base import Linearizer, Stream
-from tracemill.tasks.linearize.fit import shortened
+from tracemill.tasks.linearize.fit import dead_subtrees, shortened
 from tracemill.tasks.linearize.journey import begin, goal_of
 from tracemill.tasks.linearize.prose import Teller, failing_ids, own_children, parse
 from tracemill.tasks.search.tree import Node, Tree
@@ -32,9 +32,13 @@ def write(
     Raises ``Untellable`` for a tree without a goal.
     """
     given = options or {}
-    whole = raw(tree, domain, skip, given)
+    whole = raw(tree, domain, frozenset(), given)
     most = int(len(whole.text) * float(given.get("share", SHARE)))
-    return shortened(whole, tree, lambda more: raw(tree, domain, skip | more, given), lambda text: len(text) <= most)
+    short = shortened(whole, tree, lambda more: raw(tree, domain, more, given), lambda text: len(text) <= most)
+    if not skip:
+        return short
+    dropped = frozenset(dead_subtrees(whole, tree)) - frozenset(dead_subtrees(short, tree))
+    return raw(tree, domain, skip | dropped, given)
 
 
 def raw(tree: Tree[Any], domain: Domain[Any], skip: frozenset[str], options: Mapping[str, Any]) -> Stream:

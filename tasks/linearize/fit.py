@@ -13,21 +13,26 @@ from typing import Any, Final
 
 from tracemill.schemas.records import Drop
 from tracemill.tasks.domains.base import Domain
+from tracemill.tasks.linearize import direct, journey, prose
 from tracemill.tasks.linearize.base import Linearizer, Stream, Untellable, winning_ids
 from tracemill.tasks.search.tree import Node, Tree
 
 STAGE: Final = "linearize"
-DIRECT: Final = "direct"
 TOO_LONG: Final = "too_long"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was told of one tree. ``ratios`` maps a linearizer to its stream's tokens per token of the ``direct`` twin."""
+    """What was told of one tree. ``ratios`` maps a linearizer to its stream's tokens per token of its twin."""
 
     streams: tuple[Stream, ...]
     drops: tuple[Drop, ...]
     ratios: Mapping[str, float]
+
+
+def twin_of(linearizer: Linearizer) -> Linearizer:
+    """The winning path alone in the grammar of ``linearizer``: ``shortcut`` for paragraphs, else ``direct``."""
+    return journey.TWIN if linearizer.parse is prose.parse else direct.LINEARIZER
 
 
 def tell(
@@ -41,18 +46,22 @@ def tell(
 ) -> Told:
     """The streams of ``tree`` of at most ``most`` tokens by ``count``, and a drop for each that cannot be had.
 
-    ``options`` are by linearizer. The twin is told first where ``direct`` is among ``linearizers``.
+    The twin of each is told beside it, asked for or not. ``options`` are by linearizer.
     """
-    streams: list[Stream] = []
+    told: dict[str, Stream] = {}
     drops: list[Drop] = []
-    for linearizer in sorted(linearizers, key=lambda one: one.name != DIRECT):
+    asked = {one.name: one for linearizer in linearizers for one in (twin_of(linearizer), linearizer)}
+    for name, linearizer in asked.items():
         try:
-            streams.append(fit(linearizer, tree, domain, most, count, (options or {}).get(linearizer.name, {})))
+            told[name] = fit(linearizer, tree, domain, most, count, (options or {}).get(name, {}))
         except Untellable as reason:
-            drops.append(Drop(tree.tree_id, STAGE, str(reason), linearizer.name))
-    twin = next((count(s.text) for s in streams if s.linearizer == DIRECT), 0)
-    ratios = {s.linearizer: count(s.text) / twin for s in streams if s.linearizer != DIRECT} if twin else {}
-    return Told(tuple(streams), tuple(drops), ratios)
+            drops.append(Drop(tree.tree_id, STAGE, str(reason), name))
+    ratios = {}
+    for name, stream in told.items():
+        twin = told.get(twin_of(asked[name]).name)
+        if twin is not None and twin is not stream:
+            ratios[name] = count(stream.text) / max(count(twin.text), 1)
+    return Told(tuple(told.values()), tuple(drops), ratios)
 
 
 def fit(

@@ -25,6 +25,7 @@ LINEARIZERS: Final[Mapping[str, Linearizer]] = {
         direct.LINEARIZER,
         mcts_visits.LINEARIZER,
         journey.LINEARIZER,
+        journey.TWIN,
         astro.LINEARIZER,
         interleaved.LINEARIZER,
         condensed.LINEARIZER,

@@ -13,8 +13,10 @@ from tracemill.tasks.search.beam import Beam, Dvts, best_of_n, guess_and_check
 from tracemill.tasks.search.best_first import BestFirst
 from tracemill.tasks.search.breadth_first import BreadthFirst
 from tracemill.tasks.search.depth_first import DepthFirst
+from tracemill.tasks.search.graph_of_thoughts import GraphOfThoughts
 from tracemill.tasks.search.growth import Search
 from tracemill.tasks.search.mcts import Mcts
+from tracemill.tasks.search.tree_of_thoughts import TreeOfThoughts
 
 SEARCHES: Final[Mapping[str, Callable[..., Search]]] = {
     "beam": Beam,
@@ -23,8 +25,10 @@ SEARCHES: Final[Mapping[str, Callable[..., Search]]] = {
     "bfs": BreadthFirst,
     "dfs": DepthFirst,
     "dvts": Dvts,
+    "got": GraphOfThoughts,
     "guess_and_check": guess_and_check,
     "mcts": Mcts,
+    "tot": TreeOfThoughts,
 }
 
 
@@ -32,7 +36,7 @@ def build_search(name: str, parameters: Mapping[str, Any] | None = None) -> Sear
     """The search called ``name`` with these parameters. Raises ``UsageError`` for a name or parameter that is not there."""
     make = resolve(name, SEARCHES, noun="search", group="tracemill.searches")
     given = dict(parameters or {})
-    known = [p for p in signature(make).parameters if p != "name"]
+    known = parameter_names(name)
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise UsageError(
@@ -45,6 +49,12 @@ def build_search(name: str, parameters: Mapping[str, Any] | None = None) -> Sear
     except (TypeError, ValueError) as error:
         raise UsageError(f"the search {name!r} refuses its parameters: {error}", where="strategy.parameters") from error
     return search
+
+
+def parameter_names(name: str) -> list[str]:
+    """What ``build_search`` takes for the search called ``name``."""
+    make = resolve(name, SEARCHES, noun="search", group="tracemill.searches")
+    return [parameter for parameter in signature(make).parameters if parameter != "name"]
 
 
 def parameters_of(search: Search) -> dict[str, Any]:

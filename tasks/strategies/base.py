@@ -6,7 +6,7 @@ ask for the same things in the same order whenever it is given the same answers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,7 +23,8 @@ class Draft:
 
     ``template`` is the one that the stored prompt is rebuilt from, with the problem and no other variables; for a
     rationalised attempt it is the one without the hint.
-    ``parent`` is the path of the draft that this one revises.
+    ``parent`` is the path of the draft that this one revises; ``tree_id`` and ``node_id`` name the end of a search that its
+    text is.
     """
 
     path: str
@@ -32,6 +33,16 @@ class Draft:
     completion: Completion
     seed: int
     parent: str | None = None
+    tree_id: str | None = None
+    node_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a strategy made besides attempts: rows of other tables (``trees``, ``nodes``, ``edges``, ``streams``, ``drops``)."""
+
+    drafts: Sequence[Draft]
+    rows: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 class Generate(Protocol):
@@ -64,7 +75,8 @@ class Context:
     verify: Verify
     parameters: Mapping[str, Any] = field(default_factory=dict)
     capabilities: Capabilities = field(default_factory=Capabilities)
+    policy_id: str = ""
 
 
 #: A strategy: from a context to the attempts made, the attempt at path ``str(context.index)`` first.
-Strategy = Callable[[Context], Awaitable[list[Draft]]]
+Strategy = Callable[[Context], Awaitable[list[Draft] | Made]]

@@ -10,11 +10,14 @@ from tracemill.schemas.plugins import resolve
 from tracemill.tasks.strategies.base import Strategy
 from tracemill.tasks.strategies.samples import samples
 from tracemill.tasks.strategies.star import star
+from tracemill.tasks.strategies.text_search import DEFAULTS as SEARCHES_OF_TEXT
+from tracemill.tasks.strategies.text_search import parameters, text_search
 
 STRATEGIES: Final[Mapping[str, Strategy]] = {
     "samples": samples,
     "self_consistency": samples,
     "star": star,
+    **{name: text_search(name) for name in SEARCHES_OF_TEXT},
 }
 
 #: The parameters of our own strategies.
@@ -22,6 +25,7 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     "samples": frozenset(),
     "self_consistency": frozenset(),
     "star": frozenset({"hint"}),
+    **{name: parameters(name) for name in SEARCHES_OF_TEXT},
 }
 
 

@@ -12,7 +12,7 @@ from tests.tasks.linearize.conftest import STEPS, text_domain, trees
 from tracemill.schemas.enums import NodeStatus, SegmentKind
 from tracemill.schemas.errors import DataError
 from tracemill.tasks.domains.text import Thoughts
-from tracemill.tasks.linearize import astro, condensed, interleaved, journey, phrases
+from tracemill.tasks.linearize import astro, condensed, interleaved, journey, phrases, stream_of_search
 from tracemill.tasks.linearize.base import Untellable, visited_path
 from tracemill.tasks.linearize.fit import dead_subtrees, fit, tell
 from tracemill.tasks.linearize.prose import escaped, failing_ids, parse, plain
@@ -231,7 +231,18 @@ def test_condensed_keeps_the_answer_and_the_way():
 def test_what_cannot_be_told_is_a_drop_with_its_reason():
     told = tell(small(), DOMAIN, ALL, most=20)
     assert told.streams == ()
-    assert {(drop.detail, drop.reason) for drop in told.drops} == {(one.name, "too_long") for one in ALL}
+    assert {(drop.detail, drop.reason) for drop in told.drops} == {
+        (name, "too_long") for name in [one.name for one in ALL] + ["shortcut"]
+    }
+
+
+def test_each_stream_has_its_twin_beside_it_and_the_ratio_of_their_lengths():
+    told = tell(small(), DOMAIN, [journey.LINEARIZER, stream_of_search.LINEARIZER])
+    assert [stream.linearizer for stream in told.streams] == ["shortcut", "journey", "direct", "stream_of_search"]
+    shortcut, long, *_ = told.streams
+    assert shortcut.text == "Take a.\n\nThen b.\n\nSo \\boxed{42}."
+    assert told.ratios["journey"] == len(long.text) / len(shortcut.text) > 1
+    assert "shortcut" not in told.ratios
 
 
 def test_no_phrase_is_in_more_than_a_tenth_of_the_rows_and_the_same_tree_has_the_same_ones():
