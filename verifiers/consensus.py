@@ -17,8 +17,9 @@ from tracemill.schemas.enums import Level, Outcome
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.ids import digest
 from tracemill.verifiers.base import Candidate, Judgement, Verdict, Verifier
+from tracemill.verifiers.equivalence import normal_form
 from tracemill.verifiers.extract import extract
-from tracemill.verifiers.normal import normal_form, number, tidy
+from tracemill.verifiers.normal import number, tidy
 
 NAME: Final = "consensus"
 VERSION: Final = "2"

@@ -1,10 +1,13 @@
 r"""Where a response says its answer: extraction, apart from comparison.
 
 What must stay true: an answer is taken only from a place where the response commits to it. In this order: the box
-(``\boxed{}``, ``\fbox{}``), a marker (``<answer>``, "the final answer is", ``####``, "Answer:"), a response that is one short line.
-The thinking block is never read; one that does not end has no answer. Different boxes are no answer, unless the text
-between them takes the earlier back. A response that was cut (``finish_reason`` ``length``) has only a closed box or tag.
-The last number in the text is never taken unless asked for. Every path is linear in the length of the response.
+(``\boxed{}``, ``\fbox{}``), a marker (``<answer>``, "the final answer is", ``####``, "Answer:"), a response that is one short line,
+a last sentence that concludes ("Therefore, the sum is 7."). The thinking block is never read; one that does not end has no
+answer. Different boxes are no answer, unless the text between them takes the earlier back or is long (``FAR``: the boxes of
+earlier steps); boxes with nothing but a comma or
+"and" between them are the parts of one answer (``several``). A box that a later "the final answer is" contradicts is none.
+A response that was cut (``finish_reason`` ``length``) has only a closed box or tag. The last number in the text is never
+taken unless asked for. Every path is linear in the length of the response.
 """
 
 from __future__ import annotations
@@ -14,9 +17,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tracemill.verifiers.normal import normal_form, tidy
+from tracemill.schemas.enums import Outcome
+from tracemill.verifiers.cardinals import read_cardinal
+from tracemill.verifiers.equivalence import normal_form
+from tracemill.verifiers.expression import read
+from tracemill.verifiers.matching import compare
+from tracemill.verifiers.normal import is_words, number, tidy
+from tracemill.verifiers.options import Options
+from tracemill.verifiers.relation import region, sides
+from tracemill.verifiers.structure import parts
 
-How = Literal["box", "marker", "line", "last_number", "none"]
+How = Literal["box", "marker", "line", "conclusion", "last_number", "none"]
 
 #: A line of plain arithmetic that says its result: ``9 - 3 = 6``.
 _COMPUTED: Final = re.compile(r"[\d\s+\-*/×÷^().,]*\d[\d\s+\-*/×÷^().,]*=\s*([-+]?\d[\d,]*(?:\.\d+)?)\s*\.?")
@@ -25,6 +36,12 @@ _COMPUTED: Final = re.compile(r"[\d\s+\-*/×÷^().,]*\d[\d\s+\-*/×÷^().,]*=\s*
 LINE: Final = 200
 #: How far from the end a marker is looked for, in characters.
 TAIL: Final = 4000
+#: How far behind a box a final answer is looked for that takes it back, in characters.
+NEAR: Final = 600
+#: Characters of work between two boxes from which on the second is a later step's.
+FAR: Final = 200
+#: What stands for code that was cut out.
+CUT: Final = "\n\f\n"
 #: More different boxes than this are not compared: the response does not commit.
 BOXES: Final = 64
 
@@ -34,7 +51,7 @@ _BOX: Final = re.compile(r"\\(?:boxed|fbox)\s{0,4}(?:\{|(?=[0-9A-Za-z+-]))")
 _BRACE: Final = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE: Final = re.compile(r"[^\s{}$\\]+")
 _RETRACT: Final = re.compile(
-    r"\b(?:wait|actually|recheck|re-check|correction|mistake|on second thought|let me (?:re|double|check|try)\w*)\b",
+    r"\b(?:wait|actually|recheck|re-check|correction|mistake|apologi[sz]e|on second thought|let me (?:re|double|check|try)\w*)\b",
     re.IGNORECASE,
 )
 _MARKER: Final = re.compile(
@@ -43,35 +60,79 @@ _MARKER: Final = re.compile(
     r"|^\s*(?:\*\*)?A(?:\*\*)?:",
     re.IGNORECASE | re.MULTILINE,
 )
+_FINAL: Final = re.compile(
+    r"####|\b(?:final|correct|my) answer\b(?: is|\*{0,2} ?:\*{0,2})\s*:?|\bthe answer is\b\s*:?", re.IGNORECASE
+)
+_PROSE: Final = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{3,}")
+_UNAIDED: Final = Options(symbolic=False)
 _SENTENCE_END: Final = re.compile(r"[.;!?](?=\s|$)|\n|<\|")
 _COPULA: Final = re.compile(r"\b(?:is|are|equals)\b\s*(?:equal to\s+)?(?=\S)")
 _SPAN: Final = re.compile(r"\$\$[^$]+\$\$|\$[^$]+\$|\\\([^$]+?\\\)|\\\[[^$]+?\\\]")
 _NEGATION: Final = re.compile(
-    r"\b(?:not?|never|neither|nor|or|except|unless|cannot|wrong|false|incorrect)\b|n't\b", re.IGNORECASE
+    r"\b(?:not?|never|neither|nor|or|but|than|instead|except|unless|cannot|wrong|false|incorrect|anything|whether|if)\b|n't\b",
+    re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:/\d+)?%?")
+#: A box to be filled in.
+_BLANK: Final = re.compile(
+    r"(?:\\(?:[hv]?phantom|hspace)\s*\{[^{}]*\}|\\(?:square|Box|q?quad|[lc]?dots)(?![a-zA-Z])|\\[,;:! ]|[\s?_~.]|\\_)*$"
+)
+#: What may stand between two boxes of one answer: punctuation, or a few words with "and", and a name for the next box.
+_NAME_NEXT: Final = re.compile(r"[a-zA-Z]_?\d?\s*=\s*$")
+_ODD: Final = re.compile(r"[^\w\s,;:+&().]")
+_DRESS: Final = re.compile(r"\\(?:q?quad|text|mathrm|[,;:!()\[\] ])|[${}\\]")
+_CALLS: Final = re.compile(r"<\|code\|>(?:[^<]|<(?!\|text\|>))*(?:<\|text\|>|$)")
+_FENCED: Final = re.compile(r"^```(?:python|py|output|sympy|text)\b[^`]*```$", re.MULTILINE)
+_CHATTER: Final = re.compile(r"(?:\s*<\|[^<>|]{1,30}\|>\s*\w{0,10}|\s*I hope it is correct\.?)+\s*$")
+_DISPLAYED: Final = re.compile(r"[:：]\s*(?:\\\[([^\[\]]{1,200})\\\]|\$\$([^$]{1,200})\$\$)\s*\.?\s*$")
+_CONCLUDES: Final = re.compile(r"(?:so|thus|therefore|hence|consequently|finally|in conclusion)\b[, ]", re.IGNORECASE)
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\s+(?=(?:So|Thus|Therefore|Hence)\b)|\n+")
+_HEDGE: Final = re.compile(
+    r"\b(?:about|around|approximately|roughly|almost|nearly|maybe|perhaps|probably|possibly|might|could|guess|between|either|at least"
+    r"|at most|more than|less than|fewer|over|under|up to)\b",
+    re.IGNORECASE,
+)
+#: Words that make another number of the one beside them.
+_PLAIN: Final = re.compile(r"[A-Za-z](?:[A-Za-z'\-]*[A-Za-z])?,?|-?\$?[\d,]*\.?\d+%?,?")
+_TEXT_BOX: Final = re.compile(r"^\\text\{([^{}]*)\}$")
+#: "It is not 10, it's 12": one number put in the place of another.
+_CORRECTED: Final = re.compile(
+    r"^(?:(?!\b(?:not?|n't)\b)[^\d])*\bnot\b(?:(?!\bnot?\b)[^\d]){1,20}[\d.,]*\d,? (?:but|it's|it is|which is|rather|instead) (?:it is |it's )?(\S+(?: \w+)?)$"
+)
+_MODIFIES: Final = re.compile(
+    r"\b(?:negative|minus|plus|twice|thrice|doubled?|halved?|half|thirds?|quarters?|tripled?|times|squared?|cubed?|roots?|power|log|ln|sin"
+    r"|cos|tan|inverse|reciprocal|opposite|sum|product|quotient|difference|multiples?|divided|per|modulo|mod|factorial|hundreds?|thousands?"
+    r"|millions?|billions?|dozens?|hundredths?|tenths?|base|out of)\b",
+    re.IGNORECASE,
+)
 _LETTER: Final = re.compile(r"(?:option |choice )?\(?([A-Z])\)?(?:$|[.):,]\s*(.*)$|\s+(.*)$)", re.DOTALL)
 _LABEL: Final = re.compile(r"^\s*\(?[A-Z][).:]\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """``answer`` as written (a letter where the problem has choices), or None and the ``reason``; ``how`` is the place."""
+    """``answer`` as written (a letter where the problem has choices), or None and the ``reason``; ``how`` is the place; ``several`` are the
+    boxes that may be the parts of one answer."""
 
     answer: str | None
     reason: str
     how: How = "none"
+    several: tuple[str, ...] = ()
 
 
 def extract(
-    response: str, finish_reason: str = "stop", last_number: bool = False, choices: Sequence[str] | None = None
+    response: str,
+    finish_reason: str = "stop",
+    last_number: bool = False,
+    choices: Sequence[str] | None = None,
+    latest: bool = False,
 ) -> Extracted:
     """The answer that ``response`` commits to.
 
-    ``last_number`` allows the last number of the response where nothing else is found. With ``choices`` the answer is
+    ``latest``: of several different answers the last one counts. ``last_number`` allows the last number of the response where nothing else is found. With ``choices`` the answer is
     the letter of one of them, found from the letter or from the choice's own text.
     """
-    found = _locate(response, finish_reason, last_number)
+    found = _locate(response, finish_reason, last_number, latest)
     if found.answer is None or not choices:
         return found
     return _as_letter(found, choices)
@@ -104,11 +165,12 @@ def _as_letter(found: Extracted, choices: Sequence[str]) -> Extracted:
     return Extracted(letter, found.reason, found.how)
 
 
-def _locate(response: str, finish_reason: str, last_number: bool) -> Extracted:
+def _locate(response: str, finish_reason: str, last_number: bool, latest: bool) -> Extracted:
     text = response[_end_of_last(_THINK_END, response) :] if "</think" in response else response
     if "<think" in text and _THINK.search(text):
         return Extracted(None, "the thinking block does not end")
-    box = _boxed(text)
+    prose = _without_code(text)
+    box = _boxed(prose if "boxed" in prose else text, latest)
     if box is not None:
         return box
     tagged = _tagged(text)
@@ -116,13 +178,17 @@ def _locate(response: str, finish_reason: str, last_number: bool) -> Extracted:
         return tagged
     if finish_reason == "length":
         return Extracted(None, "cut before the answer was complete")
-    marked = _marked(text[-TAIL:])
+    tail = _CHATTER.sub("", text[-TAIL:])
+    marked = _marked(tail, latest)
     if marked is not None:
         return marked
-    line = text.strip()
+    line = (prose or text).strip()
     if line and len(line) <= LINE and "\n" not in line:
         computed = _COMPUTED.fullmatch(line)
-        return Extracted(computed[1] if computed else _only_span(line), "single line", "line")
+        return Extracted(computed[1] if computed else _only_value(line), "single line", "line")
+    concluded = _conclusion(tail)
+    if concluded is not None:
+        return Extracted(concluded, "conclusion", "conclusion")
     if last_number:
         numbers = _NUMBER.findall(text[-TAIL:])
         if numbers:
@@ -130,17 +196,26 @@ def _locate(response: str, finish_reason: str, last_number: bool) -> Extracted:
     return Extracted(None, "no answer found" if line else "empty response")
 
 
+def _without_code(text: str) -> str:
+    """``text`` without its calls of an interpreter and their results: nothing there is said to the reader."""
+    if "<|code|>" in text:
+        text = _CALLS.sub(CUT, text)
+    if "```" in text:
+        text = _FENCED.sub(CUT, text)
+    return text
+
+
 def _end_of_last(pattern: re.Pattern[str], text: str) -> int:
     """Where the last match ends; 0 where there is none."""
     return max((match.end() for match in pattern.finditer(text)), default=0)
 
 
-def _boxed(text: str) -> Extracted | None:
+def _boxed(text: str, latest: bool) -> Extracted | None:
     """The box that the text commits to; None where it has no box at all."""
     if "\\boxed" not in text and "\\fbox" not in text:
         return None
     contents: list[str] = []
-    empty = False
+    empty, joined = False, True
     end = 0
     while (match := _BOX.search(text, end)) is not None:
         previous, start = end, match.end()
@@ -152,12 +227,16 @@ def _boxed(text: str) -> Extracted | None:
         else:
             bare = _BARE.match(text, start)
             content, end = (bare[0].rstrip(".,;:"), bare.end()) if bare else ("", start)
-        if contents and _RETRACT.search(text, previous, match.start()):
+        if contents and (_RETRACT.search(text, previous, match.start()) or _far(text, previous, match.start())):
             contents.clear()
+            joined = True
         content = _unwrap(content.strip())
-        if not content:
+        if not content or _BLANK.match(content):
             empty = True  # "put the answer in \\boxed{}" says nothing
             continue
+        if contents and joined:
+            between = _DRESS.sub(" ", text[previous : match.start()]) if match.start() - previous <= 80 else "-"
+            joined = _joins(between)
         if not contents or content != contents[-1]:
             contents.append(content)
         if len(contents) > BOXES:
@@ -165,9 +244,53 @@ def _boxed(text: str) -> Extracted | None:
     if not contents:
         return Extracted(None, "the box is empty", "box") if empty else None
     last = contents[-1]
-    if len(contents) > 1 and len({normal_form(content) or content for content in contents}) > 1:
-        return Extracted(None, "several different boxes", "box")
-    return Extracted(last, "box", "box")
+    later = _final(text[end : end + NEAR])
+    if latest:
+        return Extracted(later or last, "last answer", "box")
+    if any(_contradicts(last, content) for content in contents[:-1]):
+        several = tuple(contents) if joined else ()
+        return Extracted(None, "several different boxes", "box", several)
+    if later is not None and is_words(later) <= is_words(tidy(last)) and _contradicts(later, last):
+        return Extracted(None, "the box and the final answer differ", "box")
+    return Extracted(_only_value(last), "box", "box")
+
+
+def _far(text: str, end: int, start: int) -> bool:
+    """Whether a box is so far behind the one before it, and on another line, or behind a run of code, that it is a later step
+    and no second answer."""
+    return text.find(CUT, end, start) >= 0 or (start - end > FAR and text.find("\n", end, start) >= 0)
+
+
+def _joins(between: str) -> bool:
+    """Whether two boxes with this between them are two parts of one answer."""
+    words = _NAME_NEXT.sub("", between)
+    if _ODD.search(words) or "\n\n" in words:
+        return False
+    said = re.findall(r"[a-z]+", words.lower())
+    return not said or (len(said) <= 6 and "and" in said and not _NEGATION.search(words))
+
+
+def _final(text: str) -> str | None:
+    """What a final answer after the box says; None where there is none, or it is no value that we read."""
+    if "nswer" not in text and "####" not in text:
+        return None
+    markers = list(_FINAL.finditer(text))
+    said = tidy(_clause(text[markers[-1].end() : markers[-1].end() + 2 * LINE])) if markers else ""
+    if not said or said.count("$") > 1:
+        return None
+    return said if number(said) is not None or is_words(said) or not _PROSE.search(said) or _stated(said) else None
+
+
+def _stated(text: str) -> bool:
+    """Whether ``text`` is a list, an equation or a region with at most a few words in it."""
+    return len(_PROSE.findall(text)) < 4 and (
+        parts(text) is not None or region(text) is not None or sides(text) is not None
+    )
+
+
+def _contradicts(final: str, box: str) -> bool:
+    """Whether two answers of one response are different ones."""
+    return normal_form(final) != normal_form(box) and compare(box, final, _UNAIDED).outcome is not Outcome.CORRECT
 
 
 def _tagged(text: str) -> Extracted | None:
@@ -189,12 +312,79 @@ def _tagged(text: str) -> Extracted | None:
     return Extracted(content, "answer tag", "marker")
 
 
+def _conclusion(tail: str) -> str | None:
+    """What a last sentence that concludes says that something is; None where it is no value, or hedged.
+
+    A formula on its own that ends the text behind a colon is such a sentence too.
+    """
+    displayed = _DISPLAYED.search(tail)
+    if displayed is not None:
+        return (displayed[1] or displayed[2]).strip()
+    sentence = _SENTENCE.split(tail.strip())[-1].strip()
+    if (
+        not _CONCLUDES.match(sentence)
+        or _NEGATION.search(sentence)
+        or _HEDGE.search(sentence)
+        or len(sentence) > 2 * LINE
+    ):
+        return None
+    copulas = list(_COPULA.finditer(sentence))
+    if copulas:
+        clause = sentence[copulas[-1].end() :].strip().rstrip(".!").strip()
+        spans = list(_SPAN.finditer(clause))
+        if len(spans) == 1 and spans[0][0] == clause:
+            return clause
+        said = tidy(clause)
+        if number(said) is not None or (len(said) <= 60 and not is_words(said) and read(said) is not None):
+            return clause
+    only = _only_value(sentence)
+    return only if only != sentence else None
+
+
+def _only_value(line: str) -> str:
+    """The one formula or number of a line of prose without a negation or a hedge; else the line."""
+    line = _TEXT_BOX.sub(lambda match: match[1].replace("\\$", "$"), line)
+    formula = _only_span(line)
+    corrected = _CORRECTED.search(line)
+    if corrected is not None and number(tidy(corrected[1])) is not None:
+        return corrected[1]
+    if formula != line or _NEGATION.search(line) or _HEDGE.search(line) or any(c in line for c in "\\=^_{}()+*<>/"):
+        return formula
+    words = line.rstrip(".").split()
+    if len(words) < 3 or not all(_PLAIN.fullmatch(word) for word in words):
+        return line
+    values = {place: word.rstrip(",") for place, word in enumerate(words) if any(map(str.isdigit, word))}
+    for place, word in enumerate(words):
+        spelled = read_cardinal(word.rstrip(","))
+        if spelled is not None and spelled > 1:
+            values[place] = str(spelled)
+    if len(values) != 1 or _modified(words, *values):
+        return line
+    ((place, said),) = values.items()
+    counted = " ".join((said, *words[place + 1 : place + 2])).rstrip(",")
+    if number(counted) is not None:
+        return counted
+    return said if said.endswith("%") or place == len(words) - 1 else line
+
+
+def _modified(words: Sequence[str], place: int) -> bool:
+    """Whether words beside the one at ``place`` make another number of it; those before a copula do not."""
+    copulas = [p for p, word in enumerate(words[:place]) if word.lower() in ("is", "are", "equals", "was", "were")]
+    return (
+        _MODIFIES.search(" ".join((*words[copulas[-1] + 1 if copulas else 0 : place], *words[place + 1 :]))) is not None
+    )
+
+
 def _only_span(line: str) -> str:
     """The one formula of a line of prose without digits or a negation; else the line."""
     spans = list(_SPAN.finditer(line))
-    if len(spans) != 1:
+    if len(spans) != 1 or _HEDGE.search(line):
         return line
     outside = line[: spans[0].start()] + " " + line[spans[0].end() :]
+    if _modified(
+        [*line[: spans[0].start()].split(), "", *line[spans[0].end() :].split()], len(line[: spans[0].start()].split())
+    ):
+        return line
     if len(outside.split()) < 2 or any(c.isdigit() or c in "$\\%" for c in outside) or _NEGATION.search(outside):
         return line
     return spans[0][0]
@@ -224,7 +414,7 @@ def _closing(text: str, start: int) -> int | None:
     return None
 
 
-def _marked(tail: str) -> Extracted | None:
+def _marked(tail: str, latest: bool) -> Extracted | None:
     """What stands behind the last marker; None where there is no marker."""
     markers = list(_MARKER.finditer(tail))
     if not markers:
@@ -233,12 +423,12 @@ def _marked(tail: str) -> Extracted | None:
     answer = _clause(tail[last.end() : last.end() + 2 * LINE])
     if not answer:
         return None
-    if len(markers) > 1:
+    if len(markers) > 1 and not latest:
         between = tail[markers[-2].end() : last.start()]
         before = _clause(between)
         if "\n" not in between and any(c.isdigit() for c in before) and normal_form(before) != normal_form(answer):
             return Extracted(None, "several different answers", "marker")
-    return Extracted(answer, "marker", "marker")
+    return Extracted(_only_value(answer), "marker", "marker")
 
 
 def _clause(text: str) -> str:

@@ -17,6 +17,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
+from tracemill.verifiers.cardinals import read_cardinal
+from tracemill.verifiers.units import NOT_NOUNS, UNITS, WORDS, rate, unit_of
+
 #: Longest text that is read at all, in characters.
 LONGEST: Final = 1000
 #: Largest decimal exponent that is expanded.
@@ -45,25 +48,54 @@ _UNICODE: Final = {
     ord("≠"): r"\ne ",
     ord("±"): r"\pm ",
     ord("∪"): r"\cup ",
+    ord("∩"): r"\cap ",
+    ord("∈"): r"\in ",
+    ord("∅"): r"\emptyset ",
+    ord("ℝ"): r"\mathbb{R}",
+    ord("∖"): r"\setminus ",
+    ord("⋅"): r"\cdot ",
+    ord("∙"): r"\cdot ",
+    ord("θ"): r"\theta ",
+    ord("α"): r"\alpha ",
+    ord("β"): r"\beta ",
+    ord("λ"): r"\lambda ",
+    **{ord(c): f"_{{{d}}}" for c, d in zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)},
+    **{ord(c): '"' for c in "“”"},
+    **{ord(c): "'" for c in "‘’"},
     ord("，"): ",",
     ord("％"): "%",
     ord("−"): "-",
 }
 
-_DELIMITERS: Final = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
+_DELIMITERS: Final = (
+    ("$$", "$$"),
+    ("$", "$"),
+    (r"\(", r"\)"),
+    (r"\[", r"\]"),
+    ("**", "**"),
+    ("`", "`"),
+    ('"', '"'),
+    (r"\"", r"\""),
+)
 _SIZES: Final = re.compile(
     r"(?<!\\)\\(?:(?:left|right|bigg?|Bigg?|displaystyle|textstyle|limits)(?![a-zA-Z])|!\s*|q?quad(?![a-zA-Z]))"
 )
 _TEXT: Final = re.compile(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|operatorname|mathit)\s*\{([^{}]*)\}"
 )
+_ESCAPED: Final = re.compile(r"\\\\(?=[a-zA-Z{}])")  # twice escaped, as in JSON
+_ANGLE: Final = re.compile(r"\\([lr])angle(?![a-zA-Z])")
 _FRAC: Final = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _SPACED: Final = re.compile(r"(?<!\\)\\[,;: ]|~|\s+")
 _TIGHT: Final = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 
 _BRACED_WORDS: Final = re.compile(r"^([-+$\\\d.,/ ]+)\{([A-Za-z ]+)\}$", re.ASCII)
+#: Formulas in dollars with anything between them; a formula does not begin or end with a space.
+_SPANS: Final = re.compile(r"(?:[^$\\]|\\[^$])*(?:\$(?! )[^$]*(?<![ \\])\$(?:[^$\\]|\\[^$])*)+")
+_INNER_BRACE: Final = re.compile(r"(?<!\\)\}[^{}]*(?<!\\)\{|^[^{}]*\}")
+_LISTED: Final = re.compile(r",|\||\\mid|:[^:]*(?:[<>]|\\[lg]e)")
 
-_INT: Final = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:\{,\}\d{3})+(?!\d)|\d{1,3}(?:[ ]\d{3})+(?!\d)|\d+)"
+_INT: Final = r"(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)|[1-9]\d{0,2}(?:\{,\}\d{3})+(?!\d)|[1-9]\d{0,2}(?:[ ]\d{3})+(?!\d)|\d+)"
 _DEC: Final = rf"(?:{_INT}(?:\.\d*)?|\.\d+)"
 _VALUE: Final = re.compile(
     rf"""(?P<sign>[-+]?)\s*(?P<money>\\?[$£€¥])?\s*(?P<sign2>[-+]?)\s*(?:
@@ -74,111 +106,37 @@ _VALUE: Final = re.compile(
     )\s*(?P<money2>\\?[$£€¥](?![0-9a-zA-Z\\]))?\s*(?P<suffix>.*)$""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
-_ASSIGN: Final = re.compile(
-    r"^(?:(?:[a-zA-Z](?:_\{?\w{1,3}\}?)?|(?:[A-Za-z]+ )*[A-Za-z]{4,}(?: [A-Za-z]+)*)\s*)?=\s*(?=[^=])", re.ASCII
+#: Words with which a text does not say what something is.
+UNSURE: Final = (
+    "no|not|but|or|than|except|never|anything|least|most|about|around|approximately|roughly|almost|nearly|less|more|fewer|greater"
+    "|between|either|neither|nor|maybe|perhaps|possibly|probably|might|could|cannot|if|whether|unless|over|under"
 )
-_WORDS: Final = re.compile(r"[A-Za-z][A-Za-z'\-]+(?:[ /][A-Za-z'\-]+)*\.?$")
+_ASSIGN: Final = re.compile(
+    rf"^(?!.*\b(?:{UNSURE})\b[^=]*=)"
+    r"(?:(?:[a-zA-Z](?:_\{?\w{1,3}\}?)?|(?:[A-Za-z]+ )*[A-Za-z]{4,}(?: [A-Za-z]+)*)\s*)?=\s*(?=[^=])",
+    re.ASCII,
+)
+_NOTHING: Final = frozenset(
+    f"{article}{what}"
+    for what in ("no solution", "no solutions", "no real solution", "no real solutions", "empty set")
+    for article in ("", "the ", "there is ", "there are ")
+)
+_ARTICLE: Final = re.compile(r"^(?:the|a|an) (?=\w)")
+_COUNTED: Final = re.compile(r"^(?:(?:square|cubic|sq\.?|cu\.?) )?units?(?:\s*\^\s*\{?[23]\}?)?$")
+_COMPOUND: Final = re.compile(
+    r"(\d{1,9}(?:\.\d{1,9})?) ?([a-zA-Z]+)(?:,? and|,)? (\d{1,9}(?:\.\d{1,9})?) ?([a-zA-Z]+)\.?$", re.ASCII
+)
+_ORDINAL: Final = re.compile(r"\^?\s*\{?\s*(?:st|nd|rd|th)\s*\}?$")
 _SCALE: Final = {
     "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12,
     "dozen": 12, "lakh": 10**5, "crore": 10**7, "bn": 10**9,
 }  # fmt: skip
 _PERCENT: Final = frozenset({"%", r"\%", "percent", "percentage", "pct", "per cent", "percents"})
-#: Words that stand behind a number and change what it says; with one of them the text is not a number.
-_NOT_NOUNS_TEXT: Final = """
-    or and not no nor to plus minus times over mod modulo squared cubed choose factorial pi sqrt root sin cos tan sec csc
-    cot log ln exp i x y z e infinity inf is are was be if than less more fewer greater least most about approximately
-    nearly almost between under above below but except maybe perhaps either per remainder base degrees degree radians
-    radian half halves third thirds quarter quarters fourth fourths fifth fifths tenth tenths hundredth hundredths
-    thousandth thousandths point negative equals equal sum product
-    twice doubled tripled basis mil score bce bc
-"""
-_NOT_NOUNS: Final = frozenset(_NOT_NOUNS_TEXT.split())
 
 
-def _units() -> dict[str, tuple[str, Fraction]]:
-    table: dict[str, tuple[str, Fraction]] = {}
-    groups: list[tuple[str, str, Fraction]] = [
-        ("m", "m meter meters metre metres", Fraction(1)),
-        ("m", "cm centimeter centimeters centimetre centimetres", Fraction(1, 100)),
-        ("m", "mm millimeter millimeters millimetre millimetres", Fraction(1, 1000)),
-        ("m", "nm nanometer nanometers nanometre nanometres", Fraction(1, 10**9)),
-        ("m", "micrometer micrometers micrometre micrometres", Fraction(1, 10**6)),
-        ("m", "km kilometer kilometers kilometre kilometres", Fraction(1000)),
-        ("in", "in inch inches", Fraction(1)),
-        ("in", "ft foot feet", Fraction(12)),
-        ("in", "yd yard yards", Fraction(36)),
-        ("in", "mi mile miles", Fraction(63360)),
-        ("g", "g gram grams", Fraction(1)),
-        ("g", "mg milligram milligrams", Fraction(1, 1000)),
-        ("g", "Mg", Fraction(10**6)),
-        ("g", "kg kilogram kilograms", Fraction(1000)),
-        ("oz", "oz ounce ounces", Fraction(1)),
-        ("oz", "lb lbs pound pounds", Fraction(16)),
-        ("s", "s sec secs second seconds", Fraction(1)),
-        ("s", "min mins minute minutes", Fraction(60)),
-        ("s", "h hr hrs hour hours", Fraction(3600)),
-        ("s", "day days", Fraction(86400)),
-        ("s", "week weeks", Fraction(604800)),
-        ("s", "fortnight fortnights", Fraction(1209600)),
-        ("s", "ms millisecond milliseconds", Fraction(1, 1000)),
-        ("month", "month months", Fraction(1)),
-        ("month", "year years", Fraction(12)),
-        ("month", "decade decades", Fraction(120)),
-        ("month", "century centuries", Fraction(1200)),
-        ("l", "l L liter liters litre litres", Fraction(1)),
-        ("l", "ml milliliter milliliters millilitre millilitres", Fraction(1, 1000)),
-        ("gal", "gal gallon gallons", Fraction(1)),
-        ("gal", "quart quarts", Fraction(1, 4)),
-        ("gal", "pint pints", Fraction(1, 8)),
-        ("gal", "cup cups", Fraction(1, 16)),
-        ("ton", "ton tons", Fraction(1)),
-        ("t", "tonne tonnes", Fraction(1)),
-        ("ac", "acre acres", Fraction(1)),
-        ("ha", "hectare hectares", Fraction(1)),
-        ("mph", "mph", Fraction(1)),
-        ("km/h", "km/h kph kmh", Fraction(1)),
-        ("m/s", "m/s", Fraction(1)),
-        ("J", "J joule joules", Fraction(1)),
-        ("J", "kJ kilojoule kilojoules", Fraction(1000)),
-        ("cal", "cal calorie calories", Fraction(1)),
-        ("cal", "kcal kilocalorie kilocalories", Fraction(1000)),
-        ("W", "W watt watts", Fraction(1)),
-        ("W", "mW milliwatt milliwatts", Fraction(1, 1000)),
-        ("W", "kW kilowatt kilowatts", Fraction(1000)),
-        ("W", "MW megawatt megawatts", Fraction(10**6)),
-        ("V", "V volt volts", Fraction(1)),
-        ("V", "mV millivolt millivolts", Fraction(1, 1000)),
-        ("V", "kV kilovolt kilovolts", Fraction(1000)),
-        ("Pa", "Pa pascal pascals", Fraction(1)),
-        ("Pa", "kPa kilopascal kilopascals", Fraction(1000)),
-        ("N", "newton newtons", Fraction(1)),
-        ("mol", "mol mole moles", Fraction(1)),
-        ("mol", "mmol millimole millimoles", Fraction(1, 1000)),
-        ("B", "byte bytes", Fraction(1)),
-        ("B", "kB KB kilobyte kilobytes", Fraction(1000)),
-        ("B", "MB megabyte megabytes", Fraction(10**6)),
-        ("B", "GB gigabyte gigabytes", Fraction(10**9)),
-        ("pence", "pence penny pennies", Fraction(1)),
-        ("$", "nickel nickels", Fraction(1, 20)),
-        ("$", "dime dimes", Fraction(1, 10)),
-        ("₹", "rupee rupees", Fraction(1)),
-        ("₹", "paise paisa", Fraction(1, 100)),
-        ("$", "$ dollar dollars usd", Fraction(1)),
-        ("$", "cent cents", Fraction(1, 100)),
-        ("£", "£", Fraction(1)),
-        ("€", "€ euro euros", Fraction(1)),
-        ("¥", "¥ yen yuan", Fraction(1)),
-        ("am", "am a.m. a.m", Fraction(1)),
-        ("pm", "pm p.m. p.m", Fraction(1)),
-        ("deg", r"^\circ ^{\circ} degrees degree", Fraction(1)),
-    ]
-    for dimension, names, factor in groups:
-        for name in names.split():
-            table[name] = (dimension, factor)
-    return table
-
-
-_UNITS: Final = _units()
+_FUNCTION_NAMES: Final = frozenset(
+    ["sin", "cos", "tan", "sec", "csc", "cot", "log", "ln", "exp", "sqrt", "pi", "abs", "infty", "max", "min", "mod"]
+)
 _AREA: Final = re.compile(r"(square|sq\.?|cubic|cu\.?) ([a-zA-Z]+)$", re.IGNORECASE)
 #: Letters behind an amount of money.
 _SHORT: Final = {"k": 1000, "K": 1000, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -208,10 +166,13 @@ def tidy(text: str) -> str:
         text = text.translate(_UNICODE)
     text = text.strip()
     if "\\" in text:
+        if r"\begin" not in text:
+            text = _ESCAPED.sub(r"\\", text)
         text = _SIZES.sub("", text)
         text = _FRAC.sub(r"\\frac", text)
         text = _TEXT.sub(r" \1 ", text.replace(r"\mathrm{e}", "e"))
         text = text.replace(r"\{\}", r"\emptyset").replace(r"\varnothing", r"\emptyset")
+        text = _ANGLE.sub(lambda match: "(" if match[1] == "l" else ")", text)
         text = text.replace(r"\geq", r"\ge").replace(r"\leq", r"\le").replace(r"\neq", r"\ne")
     text = _SPACED.sub(" ", text).strip()
     text = _BRACED_WORDS.sub(r"\1 \2", text)
@@ -227,6 +188,11 @@ def tidy(text: str) -> str:
         changed = len(text) != before
     if text.endswith("\\") and not text.endswith("\\\\"):
         text = text[:-1].rstrip()
+    if text.startswith("{") and text.endswith("}") and not _INNER_BRACE.search(text[1:-1]):
+        inner = text[1:-1].strip()
+        text = rf"\{{{inner}\}}" if _LISTED.search(inner) else inner
+    if "$" in text and _SPANS.fullmatch(text):
+        text = text.replace("$", "").strip()
     if text.count("$") == 2 and text.startswith("$"):  # "$28$ percent"
         text = text.replace("$", "").strip()
     return text
@@ -238,9 +204,16 @@ def number(text: str) -> Number | None:
     if len(text) > LONGEST:
         return None
     text = _ASSIGN.sub("", text)
+    repeating = _REPEATING.match(text)
+    if repeating is not None:
+        return _repeating(repeating)
     match = _VALUE.match(text)
     if match is None:
-        return None
+        spelled = read_cardinal(text)
+        return None if spelled is None else Number(spelled)
+    compound = _COMPOUND.match(text)
+    if compound is not None:
+        return _compound(compound)
     part = match.groupdict()
     if part["sign"] and part["sign2"]:
         return None
@@ -277,21 +250,37 @@ def number(text: str) -> Number | None:
     return _with_suffix(value, (part["money"] or part["money2"] or "").lstrip("\\"), part["suffix"], digits, ulp)
 
 
+_REPEATING: Final = re.compile(
+    r"([-+]?)\s*(\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*(?:\{(\d{1,20})\}|(\d))|(\d) repeating)$", re.ASCII
+)
+
+
+def _compound(match: re.Match[str]) -> Number | None:
+    """``1 hour 30 minutes``: two measures of one kind, the larger first."""
+    large, small = unit_of(match[2]), unit_of(match[4])
+    if large is None or small is None or large[0] != small[0] or large[1] <= small[1]:
+        return None
+    return Number(Fraction(match[1]) * large[1] / small[1] + Fraction(match[3]), unit=small)
+
+
+def _repeating(match: re.Match[str]) -> Number | None:
+    r"""``0.1\overline{6}`` and ``0.1666 repeating``, exact."""
+    whole, fixed, period = match[2] or "0", match[3], match[4] or match[5] or match[6]
+    if len(whole) + len(fixed) > LONGEST // 4:
+        return None
+    value = Fraction(int(whole + fixed)) + Fraction(int(period), 10 ** len(period) - 1)
+    return Number((-1 if match[1] == "-" else 1) * value / 10 ** len(fixed))
+
+
 def _integer(text: str) -> int:
     return int(text.replace("{,}", "").replace(",", "").replace(" ", "") or "0")
 
 
-def _unit(name: str) -> tuple[str, Fraction] | None:
-    """The unit of that name. Capitals are ignored where they do not change it: 5 M is no metre, 5 Mg no milligram."""
-    found = _UNITS.get(name)
-    if found is None and not (len(name) < 3 and name[:1] in ("M", "S", "G", "H")):
-        found = _UNITS.get(name.lower())
-    return found
-
-
 def _with_suffix(value: Fraction, money: str, suffix: str, digits: int | None, ulp: Fraction) -> Number | None:
-    unit = _UNITS.get(money) if money else None
-    words = suffix.strip().rstrip(".")
+    unit = UNITS.get(money) if money else None
+    words = _COUNTED.sub("", suffix.strip()).rstrip(".")
+    if value.denominator == 1 and digits is None and not money and _ORDINAL.match(words):
+        words = ""  # the 12th
     if not words:
         return Number(value, unit=unit, digits=digits, ulp=ulp)
     if words.lower() in _PERCENT:
@@ -303,32 +292,34 @@ def _with_suffix(value: Fraction, money: str, suffix: str, digits: int | None, u
     power = _POWER.search(words)
     if unit is not None and words in _SHORT:
         return Number(value * _SHORT[words], unit=unit, digits=digits, ulp=ulp * _SHORT[words])
-    known = _unit(words)
+    known = unit_of(words)
     measure = _AREA.match(words)
     if measure is not None:
-        base, power_ = _unit(measure[2]), 2 if measure[1].lower().startswith("sq") else 3
+        base, power_ = unit_of(measure[2]), 2 if measure[1].lower().startswith("sq") else 3
         if base is None:
             return None
         known = (f"{base[0]}^{power_}", base[1] ** power_)
     if known is None and power is not None:
-        base = _unit(words[: power.start()])
+        base = unit_of(words[: power.start()])
         if base is not None:
             known = (f"{base[0]}^{power[1]}", base[1] ** int(power[1]))
+    if known is None and unit is None:
+        known = rate(words)
     if known is not None:
         return Number(value, unit=known if unit is None else unit, digits=digits, ulp=ulp)
-    if _WORDS.match(words) is None or any(w in _NOT_NOUNS for w in re.split(r"[ /\-]", words.lower())):
+    if WORDS.match(words) is None or any(w in NOT_NOUNS for w in re.split(r"[ /\-]", words.lower())):
         return None
     for word in words.lower().split():
-        if word in _UNITS and len(word) > 1 and unit is None:
+        if word in UNITS and len(word) > 1 and unit is None:
             return None  # "5 square feet per hour": a measure that is not understood is not a plain number
     return Number(value, unit=unit, digits=digits, ulp=ulp)
 
 
 @lru_cache(maxsize=16384)
-def normal_form(text: str) -> str | None:
-    """The key of ``text``'s equivalence class for voting; None for nothing, a NaN or more than ``LONGEST`` characters.
+def surface_form(text: str) -> str | None:
+    """The key of what a text says without reading it as mathematics; None for nothing, a NaN or more than ``LONGEST`` characters.
 
-    Texts with one key are equal for the fast path of the ``answer`` verifier under its default options.
+    Numbers have their value as a key (``n:``), words themselves (``w:``), anything else its text without spaces (``s:``).
     """
     clean = tidy(text)
     if not clean or len(clean) > LONGEST:
@@ -338,15 +329,17 @@ def normal_form(text: str) -> str | None:
         if found.percent:
             return f"n:{found.value / 100}" if abs(found.value) <= 100 else f"n:{found.value}%"
         value = found.value
-        if found.unit is None or found.unit == _UNITS["$"]:
+        if found.unit is None or found.unit == UNITS["$"]:
             return f"n:{value}"
         return f"n:{value * found.unit[1]} {found.unit[0]}"
     if clean.lower() == "nan":
         return None
     if not any(c.isalnum() for c in clean):
         return None
+    if clean.casefold() in _NOTHING:
+        return "s:" + r"\emptyset"
     if is_words(clean):
-        return f"w:{clean.casefold()}"
+        return f"w:{_ARTICLE.sub('', clean.rstrip('.').casefold())}"
     if clean[0] == "=" or (match := _ASSIGN.match(clean)) is None or "," in clean or "=" in clean[match.end() :]:
         body = clean.lstrip("= ")
     else:
@@ -354,6 +347,35 @@ def normal_form(text: str) -> str | None:
     return "s:" + _TIGHT.sub("", body)
 
 
+_TAIL: Final = re.compile(
+    r"(?:(?<=[\d)}!])|(?<=\s)|(?<=[a-z\d)}] ))((?:(?:square|cubic|sq\.?|cu\.?)\s)?[A-Za-z]{2,}(?:[ /][A-Za-z]{2,})*\.?(?:\s*\^\s*\{?[23]\}?)?)$"
+)
+_NOUN: Final = re.compile(r"[-+]?[\d.,/]+ ([A-Za-z][A-Za-z' \-]*[A-Za-z])$", re.ASCII)
+
+
+def split_unit(text: str) -> tuple[str, Fraction, tuple[str, Fraction] | None]:
+    r"""An expression apart from the unit or noun behind it, as ``6\pi cm``: the expression, a factor and the unit, as in ``Number``.
+
+    The whole text, 1 and None where no unit is recognised.
+    """
+    text = text.lstrip("\\$£€¥") if text[:1] in "$£€¥" or text[:2] == r"\$" else text
+    match = _TAIL.search(text)
+    if match is None or not (core := text[: match.start()].rstrip()):
+        return text, Fraction(1), None
+    found = _with_suffix(Fraction(1), "", match[1], None, Fraction(0))
+    if found is None or found.percent or match[1].lower() in _FUNCTION_NAMES:
+        return text, Fraction(1), None
+    return core, found.value, found.unit
+
+
+def noun(text: str) -> str | None:
+    """What a number counts: ``goats`` in ``7 goats``, without the plural; None for a bare number or a measure."""
+    match = _NOUN.match(text)
+    if match is None or (found := number(text)) is None or found.unit is not None:
+        return None
+    return match[1].casefold().removesuffix("s")
+
+
 def is_words(clean: str) -> bool:
     """Whether a tidied text is plain words (at least two letters, no mathematics)."""
-    return len(clean) > 1 and _WORDS.match(clean) is not None
+    return len(clean) > 1 and WORDS.match(clean) is not None

@@ -22,8 +22,9 @@ from tracemill.schemas.enums import Outcome
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.ids import canonical_json
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
+from tracemill.verifiers.equivalence import normal_form
 from tracemill.verifiers.extract import extract
-from tracemill.verifiers.normal import normal_form, number, tidy
+from tracemill.verifiers.normal import number, tidy
 
 VERSION: Final = "1"
 #: Longest answer that a scorer is given, in characters.

@@ -30,6 +30,8 @@ DEPTH: Final = 24
 #: Decimal digits of the refutation, and the relative difference above which values differ.
 PRECISION: Final = 50
 EXACT: Final = 1e-30
+#: Digits to which a difference is looked for that the values hide.
+HIDDEN: Final = 1500
 #: The same where a side is a decimal that stands for an irrational number.
 DECIMAL: Final = 1e-11
 
@@ -45,6 +47,7 @@ _EQUATION: Final = re.compile(r"(?<![<>!\\])=")
 _LEFT: Final = re.compile(r"^\s*(?:[a-zA-Z]|\\[a-zA-Z]+)(?:_\{?\w+\}?|\([a-zA-Z]\))?\s*$")
 _FUNCTION: Final = re.compile(r"(?<![\\a-zA-Z])(exp|sin|cos|tan|log|ln)(?=\s*[({])")
 _SIGNS: Final = re.compile(r"\+\s*-")
+_DECIMAL: Final = re.compile(r"(?<![\d.\\])(\d{0,40})\.(\d{1,40})(?![\d.])", re.ASCII)
 _CONFIG: Final = (LatexExtractionConfig(boxed_match_priority=-1),)
 
 
@@ -136,6 +139,7 @@ def _parse(text: str) -> list[Any]:
     """The sympy values that ``text`` may be; empty where Math-Verify reads only a string, or fails."""
     text = _FUNCTION.sub(r"\\\1", text)
     text = _SIGNS.sub("-", text)
+    text = _DECIMAL.sub(lambda match: rf"{{\frac{{{int(match[1] + match[2])}}}{{{10 ** len(match[2])}}}}}", text)
     try:
         found = math_verify.parse(f"${text}$", _CONFIG, parsing_timeout=None, raise_on_error=True)
     # The parser is generated code that fails in many ways on hostile text; each of them means "cannot be read".
@@ -177,13 +181,17 @@ def _apart(x: sympy.Expr, y: sympy.Expr, tolerance: float) -> bool | None:
     for shift in range(3):
         point = {s: sympy.Rational(17 + 10 * i + 3 * shift, 13 + 4 * i + shift) for i, s in enumerate(symbols)}
         try:
-            p, q = (complex_value(e.subs(point)) for e in (x, y))
+            at = [e.subs(point) for e in (x, y)]
+            p, q = map(complex_value, at)
+            gap = sympy.N(at[0] - at[1], 15, maxn=HIDDEN)
         except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError, RecursionError):
             return None
         if p is None or q is None:
             return None
         if abs(p - q) > allowed * max(abs(p), abs(q)):
             return True
+        if allowed == EXACT and any(part.is_Float and part and part._prec > 1 for part in gap.as_real_imag()):
+            return True  # smaller than 50 digits show, and known to be there
         if not symbols:
             break
     return False

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from tracemill.schemas.tables import TABLES, check_version, schema_of
 from tracemill.tasks.store import Commit, RunStore
 from tracemill.tasks.store.builds import counted
-from tracemill.verifiers.normal import normal_form
+from tracemill.verifiers.equivalence import normal_form
 
 _CONFIG: Final = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 _FUNNELS: Final = pa.schema(

@@ -26,7 +26,7 @@ from tracemill.tasks.sources.math import math
 from tracemill.tasks.sources.mbpp import mbpp
 from tracemill.tasks.sources.minif2f import minif2f
 from tracemill.tasks.sources.reasoning_gym import reasoning_gym
-from tracemill.verifiers.normal import normal_form
+from tracemill.verifiers.equivalence import normal_form
 
 Source = Callable[[SourceSpec], Iterable[Problem | Drop]]
 

@@ -24,3 +24,13 @@ def hostile(outside):
     import hostile_checks
 
     return hostile_checks
+
+
+@pytest.fixture
+def attacks(monkeypatch):
+    """The generator of ``attacks.py``: distinct attacks without end, by seed."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    import attacks
+
+    yield attacks.attacks
+    sys.modules.pop("attacks", None)

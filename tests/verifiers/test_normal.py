@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracemill.verifiers.answer import Options, compare
-from tracemill.verifiers.normal import LONGEST, normal_form
+from tracemill.verifiers.equivalence import normal_form
+from tracemill.verifiers.normal import LONGEST
 
 
 @pytest.mark.parametrize(
