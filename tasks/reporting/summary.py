@@ -231,11 +231,14 @@ def _pass_grid(rows: tuple[PassRow, ...]) -> Grid:
         "set apart": [row.apart for row in rows],
     }
     shown = {name: counts for name, counts in optional.items() if any(counts)}
+    domains = len({(row.source, row.domain) for row in rows}) > len({row.source for row in rows})
     strategies = len({row.strategy for row in rows}) > 1
-    headers = ("model", "source", "domain", *(["strategy"] if strategies else []), "problems", "graded")
+    said = {"model": True, "source": True, "domain": domains, "strategy": strategies}
+    places = [name for name, wanted in said.items() if wanted]
+    headers = (*places, "problems", "graded")
     body: list[tuple[Any, ...]] = []
     for i, row in enumerate(rows):
-        place = (row.model, row.source, row.domain, *([row.strategy] if strategies else []))
+        place = [getattr(row, name) for name in places]
         rates = [share(row.pass_at.get(k)) for k in ks]
         body.append(
             (
