@@ -88,6 +88,8 @@ def _unaskable(a: str, b: str) -> str | None:
         return "the answer is not plain words"
     if len(a) <= 3 and _LETTERED.match(a):
         return "the answer is not one letter"
+    if "\\boxed" in b or "\\fbox" in b:
+        return "boxes beside each other in a box"
     if _APART.search(b):
         return "digits that stand apart"
     if "$" in b or any(w.lower() not in _NAMES for w in _PROSE.findall(b)):

@@ -22,6 +22,7 @@ from tracemill.schemas.tables import TABLES, check_version, schema_of
 from tracemill.tasks.store import Commit, RunStore
 from tracemill.tasks.store.builds import counted
 from tracemill.verifiers.equivalence import normal_form
+from tracemill.verifiers.kinds import answer_kind
 
 _CONFIG: Final = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 _FUNNELS: Final = pa.schema(
@@ -79,6 +80,7 @@ def _fill(
     connection.execute(f"CREATE VIEW _requests AS {requests}")
     _create_funnels(connection, commits)
     connection.create_function("normal_form", _normal, ["VARCHAR"], "VARCHAR", null_handling="special")
+    connection.create_function("answer_kind", answer_kind, ["VARCHAR", "BOOLEAN"], "VARCHAR")
     connection.execute(files(__package__).joinpath("views.sql").read_text("utf-8"))
 
 

@@ -15,6 +15,7 @@ END;
 
 -- One key for every way to write an answer; what has no normal form is compared as lower-case text.
 CREATE MACRO answer_class(answer) AS coalesce(normal_form(answer), lower(trim(answer)));
+CREATE MACRO answer_type(answer, choice := false) AS answer_kind(answer, choice);
 
 CREATE VIEW current_traces AS
 SELECT t.* FROM traces t
@@ -128,23 +129,43 @@ FROM current_verdicts v JOIN traces t ON t.run = v.run AND t.trace_id = v.subjec
 WHERE v.verifier = 'consensus' AND v.outcome = 'correct'
 GROUP BY v.run, t.problem_id;
 
-CREATE VIEW blind_baseline AS
+-- By source and domain, and by type of answer: what guessing without the question scores.
+CREATE VIEW _blind AS
 WITH golds AS (
-    SELECT run, source, domain, answer_class(gold) AS class, min(gold) AS gold, count(*) AS hits
-    FROM problems WHERE trim(gold) <> '' GROUP BY run, source, domain, class
+    SELECT run, kind, family, part, answer_class(gold) AS class, min(gold) AS gold, count(*) AS hits
+    FROM (
+        SELECT run, 'domain' AS kind, source AS family, domain AS part, gold FROM problems
+        UNION ALL
+        SELECT run, 'type', answer_type(gold, choice := choices IS NOT NULL), '', gold
+        FROM problems WHERE trim(gold) <> ''
+    )
+    WHERE trim(gold) <> '' GROUP BY run, kind, family, part, class
 ), placed AS (
-    SELECT *, count(*) FILTER (hits = most) OVER family AS leaders,
-        count(*) FILTER (hits = most - 1) OVER family AS runners
-    FROM (SELECT *, max(hits) OVER (PARTITION BY run, source, domain) AS most FROM golds)
-    WINDOW family AS (PARTITION BY run, source, domain)
+    SELECT *, count(*) FILTER (hits = most) OVER alike AS leaders,
+        count(*) FILTER (hits = most - 1) OVER alike AS runners
+    FROM (SELECT *, max(hits) OVER (PARTITION BY run, kind, family, part) AS most FROM golds)
+    WINDOW alike AS (PARTITION BY run, kind, family, part)
 )
-SELECT run, source, domain, sum(hits)::BIGINT AS problems, arg_min(gold, row(-hits, class)) AS answer,
+SELECT run, kind, family, part, sum(hits)::BIGINT AS problems, arg_min(gold, row(-hits, class)) AS answer,
     max(hits) AS hits,
     -- Leave one out: each problem is given the most frequent answer of the others, ties shared. That is its own answer only
     -- where its class leads alone, and one problem fewer it may have to share the lead with the runners-up.
     sum(CASE WHEN hits < most OR leaders > 1 OR hits = 1 THEN 0 ELSE hits / (1.0 + runners) END)::DOUBLE
         / sum(hits)::DOUBLE AS share
-FROM placed GROUP BY run, source, domain;
+FROM placed GROUP BY run, kind, family, part;
+
+CREATE VIEW blind_baseline AS
+SELECT run, family AS source, part AS domain, problems, answer, hits, share FROM _blind WHERE kind = 'domain';
+
+CREATE VIEW lucky_rate AS
+WITH rates AS (
+    SELECT p.run, answer_type(p.gold, choice := p.choices IS NOT NULL) AS answer_type, avg(r.pass_rate) AS pass_rate
+    FROM pass_rate r JOIN problems p ON p.run = r.run AND p.problem_id = r.problem_id
+    WHERE trim(p.gold) <> '' GROUP BY ALL
+)
+SELECT b.run, b.family AS answer_type, b.problems, b.answer, b.hits, b.share, r.pass_rate
+FROM _blind b LEFT JOIN rates r ON r.run = b.run AND r.answer_type = b.family
+WHERE b.kind = 'type';
 
 CREATE VIEW disagreements AS
 WITH pairs AS (

@@ -48,6 +48,17 @@ class PassRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LuckyRow:
+    """One type of gold answer: what guessing without the question scores (``share``), beside the mean pass rate."""
+
+    answer_type: str
+    problems: int
+    answer: str
+    share: float
+    pass_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """A model's recorded labels beside the rule verdicts, over the attempts that have both."""
 
@@ -82,13 +93,20 @@ class Summary:
     funnel: tuple[StageCount, ...]
     costs: tuple[CostRow, ...]
     disagreements: Mapping[str, int]  # by kind, see docs/sql.md
+    lucky: tuple[LuckyRow, ...]
     mined: tuple[tuple[str, str, int], ...] = ()  # what, kind, rows
     checks: tuple[Check, ...] = ()
     kept_out: Mapping[str, Sequence[str]] = field(default_factory=dict)  # mined set -> why it is not published
 
     def grids(self) -> list[Grid]:
         """The tables to show, in order; empty ones are left out."""
-        made = [funnel_grid(list(self.funnel)), _pass_grid(self.rows), _label_grid(self.labels), _cost_grid(self.costs)]
+        made = [
+            funnel_grid(list(self.funnel)),
+            _pass_grid(self.rows),
+            _lucky_grid(self.lucky),
+            _label_grid(self.labels),
+        ]
+        made += [_cost_grid(self.costs)]
         made += [_mined_grid(self.mined), _check_grid(self.checks, self.kept_out)]
         return [table for table in made if table.rows]
 
@@ -135,6 +153,10 @@ GROUP BY ALL ORDER BY ALL
 """
 
 
+_LUCKY: Final = (
+    "SELECT answer_type, problems, answer, share, pass_rate FROM lucky_rate ORDER BY problems DESC, answer_type"
+)
+
 _MINED: Final = """
 SELECT 'pairs', kind, count(*) FROM pairs GROUP BY kind
 UNION ALL SELECT 'splices', CASE WHEN NOT verified THEN 'not verified' WHEN backtracks > 0 THEN 'with detours' ELSE 'controls' END AS kind, count(*)
@@ -176,6 +198,7 @@ def summary_of(connection: duckdb.DuckDBPyConnection, run: RunStore) -> Summary:
         tuple(funnel_rows(connection, run.name)),
         tuple(CostRow(*cost) for cost in costs),
         dict(differ),
+        tuple(LuckyRow(*lucky) for lucky in connection.execute(_LUCKY).fetchall()),
         *_mining(connection, run),
     )
 
@@ -257,6 +280,14 @@ def _pass_grid(rows: tuple[PassRow, ...]) -> Grid:
         (*headers, *(f"pass@{k}" for k in ks), "maj@n", "blind", "tokens", *shown),
         tuple(body),
         "blind: what always giving the most frequent answer of the domain's other problems scores, without reading a question.",
+    )
+
+
+def _lucky_grid(rows: tuple[LuckyRow, ...]) -> Grid:
+    return Grid(
+        "Lucky rates by type of answer",
+        ("answer type", "problems", "most frequent", "blind", "pass@1"),
+        tuple((r.answer_type, r.problems, r.answer[:40], share(r.share), share(r.pass_rate)) for r in rows),
     )
 
 

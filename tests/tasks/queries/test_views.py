@@ -167,6 +167,26 @@ def test_the_blind_baseline_guesses_each_problem_from_the_others(
     assert row["share"] == pytest.approx(share)
 
 
+def test_lucky_rates_are_told_apart_by_the_type_of_the_answer(bench: Any, said: Any, by_rule: Any) -> None:
+    golds = ["2", "2", "3", "1/2", r"\frac12", "even", "B"]
+    problems = [
+        replace(SUM, prompt=f"Problem {place}?", gold=gold, choices=("x", "y") if gold == "B" else None, problem_id="")
+        for place, gold in enumerate(golds)
+    ]
+    right, wrong = said("2", [by_rule("correct")]), said("9", [by_rule("incorrect")])
+    run = bench.run([(problem, [right, wrong] if problem.gold == "2" else [wrong]) for problem in problems])
+    found = {row["answer_type"]: row for row in rows(run, "FROM lucky_rate")}
+    assert {name: row["problems"] for name, row in found.items()} == {
+        "integer": 3,
+        "fraction": 2,
+        "text": 1,
+        "choice": 1,
+    }
+    assert found["fraction"]["share"] == 1.0
+    assert found["integer"]["share"] == pytest.approx(1 / 3)
+    assert found["integer"]["pass_rate"] == pytest.approx((0.5 + 0.5 + 0) / 3)
+
+
 def test_the_funnel_adds_up_and_keeps_the_order_of_stages(bench: Any, said: Any, by_rule: Any) -> None:
     found = rows(bench.run([(SUM, [said("2", [by_rule("correct")])])]), "FROM funnel")
     assert [(r["stage"], r["rows_in"], r["rows_out"], r["reason"], r["dropped"]) for r in found] == [
@@ -266,6 +286,7 @@ def test_every_documented_view_exists_and_its_columns_are_named(bench: Any, said
         "pass_rate",
         "majority",
         "blind_baseline",
+        "lucky_rate",
         "disagreements",
         "funnel",
         "cost",

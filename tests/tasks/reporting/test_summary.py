@@ -41,8 +41,12 @@ def test_the_majority_and_the_blind_baseline_stand_beside_it(right_and_wrong: An
     [row] = summarise(right_and_wrong).rows
     assert row.majority == pytest.approx((0 + 0 + 0.5 + 1) / 4)  # the third is a tie, which is shared
     assert row.blind == 0.0  # two answers, twice each: without a problem of its own, the other one leads
+    [lucky] = summarise(right_and_wrong).lucky
+    assert (lucky.answer_type, lucky.problems, lucky.share) == ("integer", 4, 0.0)
+    assert lucky.pass_rate == pytest.approx(7 / 16)
     text = to_text(summarise(right_and_wrong))
     assert "blind" in text
+    assert "Lucky rates" in text
 
 
 def test_k_is_left_out_where_too_few_problems_have_so_many_attempts(bench: Any, said: Any, by_rule: Any) -> None:
