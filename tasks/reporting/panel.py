@@ -47,6 +47,8 @@ class Watch:
     graded: int = 0
     began: float = field(init=False)
     _tokens: deque[tuple[float, int]] = field(default_factory=deque)
+    _before: tuple[float, int] = (0.0, 0)  # when the engine was attached, and its tokens then
+    _newest: tuple[float, int] = (0.0, 0)  # when its tokens were last seen to change
 
     def __post_init__(self) -> None:
         self.began = self.clock()
@@ -54,7 +56,8 @@ class Watch:
     def attach(self, stats: EngineStats) -> None:
         """Count from here on."""
         self.stats = stats
-        self._tokens = deque([(self.clock(), stats.completion_tokens)])
+        self._before = self._newest = (self.clock(), stats.completion_tokens)
+        self._tokens = deque([self._before])
 
     def tokens_per_second(self) -> float | None:
         """Completion tokens per second over the last ``WINDOW_SECONDS``; None before an engine is attached."""
@@ -62,10 +65,21 @@ class Watch:
             return None
         now = self.clock()
         self._tokens.append((now, self.stats.completion_tokens))
+        if self.stats.completion_tokens != self._newest[1]:
+            self._newest = self._tokens[-1]
         while len(self._tokens) > 2 and self._tokens[1][0] < now - WINDOW_SECONDS:
             self._tokens.popleft()
         then, count = self._tokens[0]
         return (self.stats.completion_tokens - count) / (now - then) if now > then else 0.0
+
+    def ending(self) -> str | None:
+        """What the engine wrote, in how long and how fast; None where it wrote nothing."""
+        self.tokens_per_second()
+        seconds, tokens = (new - old for new, old in zip(self._newest, self._before, strict=True))
+        if not tokens or seconds <= 0:
+            return None
+        whole = clock_text(self.clock() - self.began)
+        return f"{tokens:,.0f} completion tokens in {clock_text(seconds)}, {tokens / seconds:,.0f} tokens/s; {whole} in all"
 
     def eta(self, stage: Progress) -> float | None:
         """Seconds until ``stage`` is done at its mean rate so far; None where that is not known."""
@@ -185,12 +199,17 @@ class Panel:
         if self._closed.is_set():
             return
         self._closed.set()
+        ending = self._watch.ending()
         if self._live is not None:
             self._live.stop()
+            if ending is not None:
+                self._live.console.print(ending)
             return
         with self._lock:
             if self._watch.current is not None:
                 self._say(self._watch.line())
+            if ending is not None:
+                self._say(ending)
 
     def _go_live(self) -> Live:
         from rich.console import Console

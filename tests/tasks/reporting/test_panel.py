@@ -40,12 +40,13 @@ def test_a_plain_panel_says_a_line_when_a_stage_ends() -> None:
     panel.note("said in passing \x1b[2J")
     panel.close()
     panel.close()
-    first, note, last = stream.getvalue().splitlines()
+    first, note, last, ending = stream.getvalue().splitlines()
     assert first == (
         "[00:10] sample 5/10 (50 %) · 42 tokens/s · 3/8 requests in flight · 25.0 % of 4 verified correct · ETA 00:10"
     )
     assert note == "said in passing \\x1b[2J"
     assert last.startswith("[00:10] views")
+    assert ending == "420 completion tokens in 00:10, 42 tokens/s; 00:10 in all"
 
 
 def test_a_plain_panel_speaks_while_nothing_advances() -> None:
