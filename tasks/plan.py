@@ -197,7 +197,17 @@ def _committed(run: RunStore, max_tokens: int) -> tuple[set[str], dict[str, tupl
             unfinished[attempt] = (*unfinished.get(attempt, ()), trace)
             if error is None:
                 short.add(attempt)
+    done |= _nothing_more(run, short - done, max_tokens)
     return done, {attempt: traces for attempt, traces in unfinished.items() if attempt not in done}, len(short - done)
+
+
+def _nothing_more(run: RunStore, short: Collection[str], max_tokens: int) -> set[str]:
+    """Of the attempts that were cut ``short``, those that have been asked with ``max_tokens`` and had nothing more to say."""
+    if not short:
+        return set()
+    requests = run.read("requests", ["attempt_id", "max_tokens", "error"])
+    asked = pc.and_(pc.is_null(requests["error"]), pc.greater_equal(requests["max_tokens"], max_tokens))
+    return set(requests.filter(asked)["attempt_id"].to_pylist()) & set(short)
 
 
 def _made_before(

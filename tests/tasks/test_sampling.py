@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,6 +91,22 @@ async def test_a_longer_limit_continues_what_was_cut_and_supersedes_it(
     assert {len(trace["text"].split()) for trace in whole} == {6}
     assert {trace["completion_tokens"] for trace in whole} == {6}
     assert len(rows(out, "traces")) == 10
+
+
+async def test_what_was_cut_at_its_very_end_is_asked_for_more_once(
+    out: str, engine: Any, problems: list[Problem], recipe_of: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = engine.complete
+
+    async def cut_at_the_limit(request: Request) -> Any:
+        said = await answer(request)
+        return replace(said, finish_reason="length") if said.completion_tokens == request.sampling.max_tokens else said
+
+    monkeypatch.setattr(engine, "complete", cut_at_the_limit)
+    await sample(out, recipe_of(n=1, max_tokens=engine.words), problems, engine)
+    assert (await sample(out, recipe_of(n=1, max_tokens=50), problems, engine)).owed == 5
+    assert (await sample(out, recipe_of(n=1, max_tokens=50), problems, engine)).owed == 0
+    assert (len(engine.asked), len(current(out))) == (10, 5)
 
 
 def keys_are_unique(out: str) -> bool:
