@@ -20,7 +20,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -149,7 +149,7 @@ class Server:
                     file.write(stdin)
                 os.lseek(given, 0, os.SEEK_SET)
             fds = [given, output, errors, theirs.fileno(), *(() if also is None else (also,))]
-            request = {"role": role, "limits": asdict(limits), "scratch": self._scratch}
+            request = {"role": role, "limits": limits.as_json(), "scratch": self._scratch}
             try:
                 socket.send_fds(self._control, [json.dumps(request).encode()], fds)
             except OSError as error:
@@ -197,6 +197,10 @@ class Server:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         return self._null >= 0 and self._process.poll() is None
 
@@ -235,6 +239,12 @@ def server_for(use: str, packages: tuple[str, ...] = (), forbid: tuple[str, ...]
                     f"the fork server did not start: {error}", where="verifier code", mend="see tracemill doctor"
                 ) from error
         return found
+
+
+def running() -> list[int]:
+    """The process ids of this process's servers."""
+    with _LOCK:
+        return [server.pid for server in _SERVERS.values() if server.alive]
 
 
 def close_servers() -> None:

@@ -1,13 +1,14 @@
 """A child's own walls: what each candidate's process does to itself before the first line of foreign code.
 
 What must stay true: every layer that the server announced is up, or the child ends without running anything. After
-``confine`` the process has no descriptor but those it was given, no capability, no way to get one, and its limits.
+``put_up`` the process has no descriptor but those it was given, no capability, no way to get one, and its limits.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,12 +16,7 @@ from tracemill.verifiers.code.inside import kernel, landlock, root, seccomp
 
 #: The spaces that each candidate is born into; the user space is the server's.
 FRESH: Final = (
-    kernel.CLONE_NEWPID
-    | kernel.CLONE_NEWNS
-    | kernel.CLONE_NEWNET
-    | kernel.CLONE_NEWIPC
-    | kernel.CLONE_NEWUTS
-    | kernel.CLONE_NEWCGROUP
+    kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
 )
 #: Where the descriptors of a child end up: input, output, errors, the line to the parent, a second line.
 LINE: Final = 3
@@ -39,6 +35,15 @@ class Layers:
     landlock: int
     seccomp: bool
 
+    @property
+    def spaces(self) -> int:
+        """The name spaces to be born into. A net space of its own costs half a millisecond and more when it is taken down;
+        where no socket can be made the server's, which has no interface, cannot be told from it.
+        """
+        if not self.namespaces:
+            return 0
+        return FRESH if self.seccomp else FRESH | kernel.CLONE_NEWNET
+
     def as_json(self) -> dict[str, Any]:
         return {"namespaces": self.namespaces, "landlock": self.landlock, "seccomp": self.seccomp}
 
@@ -55,32 +60,53 @@ class Limits:
     scratch_files: int = 4096
     processes: int = 1
 
-
-def confine(limits: Limits, layers: Layers, read: list[str], fds: list[int], scratch: str, filter_code: bytes) -> None:
-    """Put the calling child, fresh from ``kernel.fork``, behind every layer. OSError where one cannot be put up."""
-    if layers.namespaces:
-        data = f"size={limits.scratch},nr_inodes={limits.scratch_files},mode=1777"
-        kernel.mount("tmpfs", root.SCRATCH, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, data)
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    os.chdir(scratch)
-    _take(fds)
-    _limit(limits)
-    if layers.landlock:
-        landlock.restrict([*read, "/dev/urandom"], [scratch, "/dev/null"], layers.landlock)
-    kernel.drop_capabilities()
-    kernel.die_with_parent()
-    if layers.seccomp:
-        seccomp.install(filter_code)
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
-def filter_for(limits: Limits, layers: Layers) -> bytes:
-    """The seccomp program for a child; without a pid name space it names the calling process as the one to signal."""
+class Walls:
+    """Everything that can be made ready before a child is born: in the child, each step costs copied pages.
+
+    Made once for each set of limits.
+    """
+
+    def __init__(self, limits: Limits, layers: Layers, files: landlock.Rules | None) -> None:
+        self._layers = layers
+        self._limits = [(kind, (bound, bound)) for kind, bound in _bounds(limits)]
+        if layers.namespaces:
+            data = f"size={limits.scratch},nr_inodes={limits.scratch_files},mode=1777"
+            flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+            self._scratch = kernel.Mount("tmpfs", root.SCRATCH, "tmpfs", flags, data)
+        self._files = files
+        self._calls = _filter(limits, layers) if layers.seccomp and layers.namespaces else None
+        self._processes = limits
+
+    def put_up(self, fds: Sequence[int], scratch: str) -> None:
+        """Confine the calling child, fresh from ``kernel.fork``. OSError where a wall cannot be put up."""
+        layers = self._layers
+        if layers.namespaces:
+            self._scratch.mount()
+        os.chdir(scratch)
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        if self._files is not None:
+            self._files.restrict(scratch)
+        _take(fds)
+        for kind, bounds in self._limits:
+            resource.setrlimit(kind, bounds)
+        kernel.drop_capabilities()
+        kernel.die_with_parent()
+        if layers.seccomp:  # without a pid name space the filter names this process, so it is made here
+            (self._calls or _filter(self._processes, layers)).install()
+
+
+def _filter(limits: Limits, layers: Layers) -> seccomp.Filter:
     if limits.processes > 1:
-        return seccomp.program(limits.processes, None)
-    return seccomp.program(1, 1 if layers.namespaces else os.getpid(), own_files=layers.namespaces)
+        return seccomp.Filter(seccomp.program(limits.processes, None))
+    own = 1 if layers.namespaces else os.getpid()
+    return seccomp.Filter(seccomp.program(1, own, own_files=layers.namespaces))
 
 
-def _take(fds: list[int]) -> None:
+def _take(fds: Sequence[int]) -> None:
     """Move ``fds`` to 0, 1, 2, ... and close all others."""
     high = [os.dup2(fd, 100 + place, inheritable=False) for place, fd in enumerate(fds)]
     for place, fd in enumerate(high):
@@ -88,10 +114,9 @@ def _take(fds: list[int]) -> None:
     os.closerange(len(fds), 256)
 
 
-def _limit(limits: Limits) -> None:
-    seconds = int(limits.cpu) + 1
+def _bounds(limits: Limits) -> list[tuple[int, int]]:
     wanted = (
-        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_CPU, int(limits.cpu) + 1),
         (resource.RLIMIT_AS, limits.memory),
         (resource.RLIMIT_FSIZE, limits.file_size),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
@@ -100,7 +125,5 @@ def _limit(limits: Limits) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_STACK, STACK),
     )
-    for kind, value in wanted:
-        hard = resource.getrlimit(kind)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (bound, bound))
+    hard = {kind: resource.getrlimit(kind)[1] for kind, _ in wanted}
+    return [(k, value if hard[k] == resource.RLIM_INFINITY else min(value, hard[k])) for k, value in wanted]

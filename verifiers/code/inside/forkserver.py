@@ -28,7 +28,7 @@ import time
 from typing import Any, Final
 
 from tracemill.verifiers.code.inside import candidate, fence, kernel, landlock, referee, root, script
-from tracemill.verifiers.code.inside.fence import Layers, Limits
+from tracemill.verifiers.code.inside.fence import Layers, Limits, Walls
 from tracemill.verifiers.code.inside.line import Line
 from tracemill.verifiers.code.inside.syscalls import numbers
 
@@ -43,6 +43,8 @@ PRELOAD: Final = (
 TICK: Final = 0.05
 #: The wall limit holds whatever a child waited for after this many times itself.
 PATIENCE: Final = 10
+#: Most sets of limits that walls are kept ready for.
+KEPT: Final = 64
 #: Longest packet on the control line, in bytes.
 PACKET: Final = 4096
 
@@ -53,6 +55,7 @@ class Server:
     def __init__(self, control: socket.socket, folders: list[str], forbid: set[str]) -> None:
         self._control = control
         self._folders = folders
+        self._walls: dict[Limits, Walls] = {}
         self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         namespaces = "namespaces" not in forbid and self._enter()
         self.layers = Layers(
@@ -60,6 +63,8 @@ class Server:
             landlock=0 if "landlock" in forbid else landlock.version(),
             seccomp="seccomp" not in forbid and bool(numbers()),
         )
+        abi = self.layers.landlock
+        self._files = landlock.Rules([*folders, "/dev/urandom"], ["/dev/null"], abi) if abi else None
 
     def _enter(self) -> bool:
         """Whether this host lets us have name spaces; tried out by a child, because a failure half-way cannot be undone."""
@@ -67,7 +72,7 @@ class Server:
         if child == 0:
             try:
                 root.enter(self._folders)
-                born = kernel.fork(fence.FRESH)
+                born = kernel.fork(fence.FRESH | kernel.CLONE_NEWNET)
                 if born == 0:
                     os._exit(0)
                 os._exit(os.waitstatus_to_exitcode(os.waitpid(born, 0)[1]) and 1)
@@ -77,6 +82,7 @@ class Server:
         if os.waitpid(child, 0)[1] != 0:
             return False
         root.enter(self._folders)
+        kernel.unshare(kernel.CLONE_NEWNET)
         return True
 
     def serve(self) -> None:
@@ -98,9 +104,13 @@ class Server:
 
     def _child(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         limits = Limits(**request["limits"])
+        if limits not in self._walls:
+            if len(self._walls) >= KEPT:
+                self._walls.clear()
+            self._walls[limits] = Walls(limits, self.layers, self._files)
         begun = time.monotonic()
         try:
-            child = kernel.fork(fence.FRESH if self.layers.namespaces else 0)
+            child = kernel.fork(self.layers.spaces)
         except OSError as error:
             for fd in fds:
                 os.close(fd)
@@ -167,9 +177,8 @@ class Server:
         """In the child: put up the walls and take the part; never returns."""
         status = 70
         try:
-            filter_code = fence.filter_for(limits, self.layers) if self.layers.seccomp else b""
             scratch = root.SCRATCH if self.layers.namespaces else request["scratch"]
-            fence.confine(limits, self.layers, self._folders, fds, scratch, filter_code)
+            self._walls[limits].put_up(fds, scratch)
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             role = request["role"]
             line = Line(fence.LINE)

@@ -80,6 +80,17 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str | No
     _checked(_C.mount(said[0], said[1], said[2], ctypes.c_ulong(flags), said[3]), f"mount {target}")
 
 
+class Mount:
+    """A ``mount(2)`` whose arguments are ready."""
+
+    def __init__(self, source: str, target: str, kind: str, flags: int, data: str) -> None:
+        self._target = target
+        self._arguments = (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode())
+
+    def mount(self) -> None:
+        _checked(_C.mount(*self._arguments), f"mount {self._target}")
+
+
 def unmount(target: str, flags: int = MNT_DETACH) -> None:
     """``umount2(2)``."""
     _checked(_C.umount2(ctypes.c_char_p(target.encode()), flags), f"umount {target}")

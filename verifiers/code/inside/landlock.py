@@ -1,12 +1,11 @@
 """Landlock: which files a candidate may read and where it may write, whatever the mounts say.
 
-What must stay true: only what ``read`` and ``write`` name is open; no TCP port and, where the kernel can, no signal and no
+What must stay true: only what the rules name is open; no TCP port and, where the kernel can, no signal and no
 abstract socket beyond the candidate's own domain. Rights follow the kernel's version of the interface ("ABI").
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 from collections.abc import Sequence
@@ -30,29 +29,27 @@ def version() -> int:
         return 0
 
 
-def restrict(read: Sequence[str], write: Sequence[str], abi: int) -> None:
-    """Close every file to this process but those below ``read`` and, for writing too, below ``write``."""
-    handled = (1 << _FILE_RIGHTS.get(abi, 16)) - 1
-    attributes = struct.pack("=QQQ", handled, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
-    size = 8 if abi < 4 else 16 if abi < 6 else 24
-    rules = kernel.call("landlock_create_ruleset", ctypes.c_char_p(attributes), size, 0)
-    try:
-        for path in read:
-            _allow(rules, path, (_READ_FILE | _READ_DIR) & handled)
-        for path in write:
-            rights = _READ_FILE | _READ_DIR | _WRITE_FILE | _CHANGE | _REFER | _TRUNCATE
-            _allow(rules, path, rights & handled)
+class Rules:
+    """Rules made ready: the folders ``read`` and the files ``write`` are open here, whatever is their name later."""
+
+    def __init__(self, read: Sequence[str], write: Sequence[str], abi: int) -> None:
+        self._handled = (1 << _FILE_RIGHTS.get(abi, 16)) - 1
+        self._attributes = struct.pack("=QQQ", self._handled, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
+        self._size = 8 if abi < 4 else 16 if abi < 6 else 24
+        self._rules = [_rule(path, (_READ_FILE | _READ_DIR) & self._handled) for path in read]
+        self._rules += [_rule(path, (_READ_FILE | _WRITE_FILE | _TRUNCATE) & self._handled) for path in write]
+
+    def restrict(self, scratch: str) -> None:
+        """Close every file to this process but those of the rules and, for writing too, those below ``scratch``."""
+        rules = kernel.call("landlock_create_ruleset", self._attributes, self._size, 0)
+        rights = _READ_FILE | _READ_DIR | _WRITE_FILE | _CHANGE | _REFER | _TRUNCATE
+        for rule in (*self._rules, _rule(scratch, rights & self._handled)):
+            kernel.call("landlock_add_rule", rules, 1, rule, 0)
         kernel.call("landlock_restrict_self", rules, 0)
-    finally:
-        os.close(rules)
 
 
-def _allow(rules: int, path: str, rights: int) -> None:
-    opened = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
-    try:
-        if not os.path.isdir(path):
-            rights &= _READ_FILE | _WRITE_FILE | _TRUNCATE
-        said = ctypes.c_char_p(struct.pack("=Qi", rights, opened))
-        kernel.call("landlock_add_rule", rules, 1, said, 0)
-    finally:
-        os.close(opened)
+def _rule(path: str, rights: int) -> bytes:
+    opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    if not os.path.isdir(path):
+        rights &= _READ_FILE | _WRITE_FILE | _TRUNCATE
+    return struct.pack("=Qi", rights, opened)

@@ -15,6 +15,7 @@ HEADER: Final = struct.Struct("!I")
 #: Longest message, in bytes.
 LONGEST: Final = 16 << 20
 
+_decode = json.JSONDecoder().decode
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=True).encode
 
 
@@ -54,7 +55,7 @@ class Line:
         if length > LONGEST:
             raise TooMuch(f"it said {length} bytes at once")
         body = self._read(length)
-        return None if body is None else json.loads(body)
+        return None if body is None else _decode(body.decode("ascii"))
 
     def _read(self, size: int) -> bytes | None:
         chunks = [self._buffer]

@@ -102,8 +102,13 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def install(code: bytes) -> None:
-    """Put this process, and all that come from it, under the filter for good."""
-    buffer = ctypes.create_string_buffer(code, len(code))
-    said = _Program(len(code) // 8, ctypes.addressof(buffer))
-    kernel.call("seccomp", 1, 0, ctypes.byref(said))
+class Filter:
+    """A filter ready to be put up."""
+
+    def __init__(self, code: bytes) -> None:
+        self._code = ctypes.create_string_buffer(code, len(code))
+        self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
+
+    def install(self) -> None:
+        """Put this process, and all that come from it, under the filter for good."""
+        kernel.call("seccomp", 1, 0, ctypes.byref(self._program))
