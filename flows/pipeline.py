@@ -27,6 +27,7 @@ from tracemill.tasks.plan import Attempts, Plan, Shard, plan
 from tracemill.tasks.provenance import commit_policy, invocation
 from tracemill.tasks.reporting.listener import Listener, NullListener
 from tracemill.tasks.sampling import Budget, Sampler
+from tracemill.tasks.sanity import check_problems
 from tracemill.tasks.sources import Loaded, load_problems
 from tracemill.tasks.store import RunStore
 from tracemill.tasks.store.history import refuse_other
@@ -100,6 +101,7 @@ async def synthesize(
             _say_what_is_asked_again(todo, sampler)
             if todo.shards:
                 await labeller.prove()  # before anything is paid for
+            await check_problems(run, pool, problems, recipe, listener)
             listener.stage(labelling.STAGE, todo.wanted)
             await labeller.label_owed()
             if todo.shards:
@@ -156,6 +158,7 @@ async def import_traces(
         labeller = Labeller(run, pool, problems, recipe.verifiers, listener, apart, recipe.recheck)
         begun.verifiers, begun.canaries = labeller.verifiers, labeller.canaries
         async with pool:
+            await check_problems(run, pool, problems, recipe, listener)
             listener.stage(labelling.STAGE, imported.traces.num_rows - len(apart))
             await labeller.label_owed()
             begun.verifiers = await _opinions(run, models, problems, labeller, listener)
@@ -183,6 +186,7 @@ async def verify_run(path: str, *, recheck: float | None = None, listener: Liste
         begun.verifiers, begun.canaries = labeller.verifiers, labeller.canaries
         async with pool:
             await labeller.prove()
+            await check_problems(run, pool, problems, recipe, listener)
             listener.stage(labelling.STAGE, None)
             asked, mended = await labeller.answer_errors()
             given = await labeller.label_owed()

@@ -168,6 +168,14 @@ class MiningSpec(_Model):
     waive: list[str] = Field(default_factory=list, description="checks that may be unmeasured in what is published")
 
 
+class SanitySpec(_Model):
+    """Problems of programs are tried themselves first: reference, trivial programs, faults put into the reference."""
+
+    enabled: bool = True
+    mutants: int = Field(12, ge=0, le=1000, description="faults that are put into each reference solution")
+    threshold: float = Field(0.5, ge=0, le=1, description="least share of them that sound tests notice")
+
+
 class BudgetSpec(_Model):
     """Stop asking when this much was spent; what is finished stays."""
 
@@ -211,6 +219,7 @@ class Recipe(_Document):
     recheck: float = _tunable(
         0.01, ge=0, le=1, description="share of the verdicts that are given twice, to find flaky ones"
     )
+    sanity: SanitySpec = _tunable(SanitySpec())
     mining: MiningSpec | None = _tunable(None, description="make learning data of the failures; {} for the defaults")
     views: ViewsSpec = _tunable(ViewsSpec())
     budget: BudgetSpec = _tunable(BudgetSpec())
@@ -260,6 +269,7 @@ class ImportRecipe(_Document):
     recheck: float = _tunable(
         0.01, ge=0, le=1, description="share of the verdicts that are given twice, to find flaky ones"
     )
+    sanity: SanitySpec = _tunable(SanitySpec())
     mining: MiningSpec | None = _tunable(None, description="make learning data of the failures; {} for the defaults")
     views: ViewsSpec = _tunable(ViewsSpec())
     baseline: bool = _tunable(True)

@@ -32,16 +32,16 @@ def check(candidate: Candidate, config: Mapping[str, Any]) -> Judgement:
     options = _options(canonical_json(dict(config)))
     try:
         shape = shape_of(candidate.spec)
-        limits = options.limits(_seconds(candidate.spec.get("time_limit")))
+        limits = options.limits(seconds(candidate.spec.get("time_limit")))
     except BadSpec as error:
         return Judgement(Outcome.ERROR, f"the problem's spec: {error}")
-    entry = _entry(shape)
+    entry = entry_of(shape)
     found = program_of(candidate.response, entry, candidate.prompt, candidate.finish_reason)
     if not found.texts:
         return Judgement(Outcome.UNPARSED, found.reason)
     spent = Spent()
     try:
-        judgement = _judged(found.texts, shape, candidate, options, limits, spent)
+        judgement = judged(found.texts, shape, candidate, options, limits, spent)
     except ServerLost as error:
         judgement = Judgement(Outcome.ERROR, f"the fork server: {error}")
     evidence = {**judgement.evidence, "program": found.how, "chars": len(found.texts[0])}
@@ -54,7 +54,7 @@ def check(candidate: Candidate, config: Mapping[str, Any]) -> Judgement:
     )
 
 
-def _judged(
+def judged(
     programs: tuple[str, ...], shape: Shape, candidate: Candidate, options: Options, limits: Any, spent: Spent
 ) -> Judgement:
     server = server_for("programs", options.packages)
@@ -69,13 +69,15 @@ def _judged(
     return judge_tests(server, referees, programs, shape, trusted, limits, spent)
 
 
-def _entry(shape: Shape) -> str | None:
+def entry_of(shape: Shape) -> str | None:
+    """The function that the tests call; None where they run whole programs."""
     if isinstance(shape, Tests):
         return shape.entry
     return shape.calls[0].target if isinstance(shape, Calls) else None
 
 
-def _seconds(value: Any) -> float | None:
+def seconds(value: Any) -> float | None:
+    """A problem's own ``time_limit``. Raises BadSpec for what is none."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
