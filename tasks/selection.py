@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -63,7 +63,9 @@ def weighted_of_n(
     return _voted(attempts, n, draws, seed, (lambda a: 1.0) if top is not None else (lambda a: a.score), top)
 
 
-def _voted(attempts: Sequence[Attempt], n: int, draws: int, seed: int, weight: object, top: int | None) -> float:
+def _voted(
+    attempts: Sequence[Attempt], n: int, draws: int, seed: int, weight: Callable[[Attempt], float], top: int | None
+) -> float:
     if not 1 <= n <= len(attempts):
         raise ValueError(f"a vote of {n} among {len(attempts)} attempts")
     rng = random.Random(seed)

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tracemill.schemas.errors import UsageError
 from tracemill.verifiers import pool as pool_module
@@ -247,3 +249,52 @@ def test_nothing_to_verify_starts_nothing(hostile):
 def test_fewer_than_one_worker_is_refused():
     with pytest.raises(UsageError):
         VerifierPool(0)
+
+
+QUICKLY = {"good": "correct", "bad": "incorrect", "raise": "error", "exit": "error", "killed": "error", "none": "error"}
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([*QUICKLY, "loop"]), min_size=1, max_size=12), st.integers(1, 2))
+def test_whatever_comes_and_whatever_dies_every_candidate_gets_its_own_verdict(quick, responses, workers):
+    verdicts = verify_all(quick, candidates(*responses), workers=workers)
+    assert [v.subject_id for v in verdicts] == [str(place) for place in range(len(responses))]
+    assert outcomes(verdicts) == [QUICKLY.get(response, "timeout") for response in responses]
+
+
+async def test_workers_that_somebody_kills_cost_no_candidate_its_verdict(hostile):
+    """The kernel's memory killer, an operator: the candidate that a worker was on is tried again, alone, and is none the worse."""
+    verifier = Verifier("hostile", "1", hostile.check)
+    async with VerifierPool(2) as pool:
+        done = [0]
+
+        def progress(count):
+            done[0] += count
+
+        call = asyncio.create_task(pool.verify(verifier, candidates(*["slow"] * 120), progress))
+        for least in (10, 50):
+            while done[0] < least:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            for child in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+                for pid in child.read_text().split():
+                    if b"verifiers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(int(pid), signal.SIGKILL)
+                        break
+        verdicts = await asyncio.wait_for(call, 60)
+    assert outcomes(verdicts) == ["correct"] * 120
+    assert done[0] == 120
+    assert len({v.judgement.evidence["pid"] for v in verdicts}) >= 3
+
+
+async def test_no_more_is_queued_than_the_workers_will_soon_take(hostile):
+    """Back-pressure: what waits is bounded by the workers, not by the candidates."""
+    verifier = Verifier("hostile", "1", hostile.check)
+    async with VerifierPool(1) as pool:
+        call = asyncio.create_task(pool.verify(verifier, candidates(*["slow"] * 1000)))
+        most = 0
+        for _ in range(60):
+            await asyncio.sleep(0.02)
+            most = max(most, pool._jobs.qsize())
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    assert 1 <= most <= 2

@@ -20,6 +20,9 @@ def check(candidate, config):
                 pass
         case "sleep":
             time.sleep(3600)
+        case "slow":
+            time.sleep(0.01)
+            return Judgement(Outcome.CORRECT, "at last", evidence={"pid": os.getpid()})
         case "deaf":  # no signal reaches Python code any more: only the parent can end this
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF, signal.SIGALRM})
             while True:
