@@ -50,7 +50,7 @@ class SourceSpec(_Model):
 class EngineSpec(_Model):
     """The model and who serves it. Keys come from the environment only (``api_key_env`` names the variable)."""
 
-    kind: Literal["local", "vllm", "openai", "replay", "simulated"] = "local"
+    kind: Literal["local", "vllm", "openai", "replay", "simulated", "none"] = "local"
     model: str | None = Field(None, description="model name or folder; the local engine has one built in")
     revision: str | None = None
     dtype: str | None = None

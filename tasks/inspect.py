@@ -12,6 +12,7 @@ from typing import Any, Final
 import duckdb
 
 from tracemill.schemas.errors import DataError, UsageError
+from tracemill.tasks.drawing import drawing
 from tracemill.tasks.reporting.grid import visible
 
 #: Fewest characters of an id that are looked up.
@@ -163,14 +164,23 @@ def _tree(connection: duckdb.DuckDBPyConnection, run: str, key: str) -> Iterator
     if tree is None:
         return
     yield f"tree {key} in run {visible(run)}"
-    yield from _fields(tree, "problem_id", "strategy", "parameters", "status", "tokens", "best_leaf")
-    yield "\nnodes"
-    for node in _rows(
-        connection, "SELECT * FROM nodes WHERE run = ? AND tree_id = ? ORDER BY created_order LIMIT 500", run, key
-    ):
-        value = "-" if node["value"] is None else f"{node['value']:.3f}"
-        step = visible(node["step"])[:80]
-        yield f"  {'  ' * node['depth']}{visible(node['node_id'])}  {value}  {visible(node['status'])}  {step}"
+    yield from _fields(tree, "problem_id", "strategy", "parameters", "seed", "budgets", "status", "tokens", "best_leaf")
+    nodes = _rows(connection, "SELECT * FROM nodes WHERE run = ? AND tree_id = ? ORDER BY created_order", run, key)
+    edges = _rows(connection, "SELECT parent, child FROM edges WHERE run = ? AND tree_id = ?", run, key)
+    yield f"\n{len(nodes)} nodes; * is on a way to a goal"
+    yield from drawing(nodes, edges)
+    streams = _rows(
+        connection,
+        "SELECT stream_id, linearizer, verified, length(text) AS size FROM streams WHERE run = ? AND tree_id = ? "
+        "ORDER BY linearizer",
+        run,
+        key,
+    )
+    if streams:
+        yield "\nstreams"
+    for row in streams:
+        verified = "verified" if row["verified"] else "not verified"
+        yield f"  {row['stream_id']}  {visible(row['linearizer'])}, {row['size']} characters, {verified}"
 
 
 def _stream(connection: duckdb.DuckDBPyConnection, run: str, key: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ All numbers are used. A state is the target and the numbers left, the newest las
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +23,9 @@ from tracemill.tasks.search.rng import SplitMix
 Number: TypeAlias = int | Fraction
 Numbers: TypeAlias = tuple[Number, ...]
 ValueName = Literal["oracle", "sum", "mult", "none"]
+
+_OPERAND: Final = r"\d+|\(\d+/\d+\)"
+_ACTION: Final = re.compile(rf"(?P<a>{_OPERAND})(?P<sign>[-+*/])(?P<b>{_OPERAND})=(?P<c>{_OPERAND})")
 
 #: Numbers of a problem at most: exhaustive search grows as their factorial squared.
 MOST_NUMBERS: Final = 6
@@ -214,3 +218,25 @@ def _plain(number: Number) -> Number:
 
 def _number(text: str) -> Number:
     return _plain(Fraction(text.strip("()")))
+
+
+def expression(numbers: Sequence[Number], actions: Sequence[str]) -> str:
+    """The steps of a solution as one expression over ``numbers``: ``83-40=43``, ``43*2=86`` to ``((83-40)*2)``.
+
+    Raises ValueError for steps that are none of a solution.
+    """
+    left = [(number, shown(number)) for number in numbers]
+    for action in actions:
+        said = _ACTION.fullmatch(action)
+        if said is None:
+            raise ValueError(f"not a step: {action!r}")
+        parts = []
+        for operand in (_number(said["a"]), _number(said["b"])):
+            at = next((i for i, (value, _) in enumerate(left) if value == operand), None)
+            if at is None:
+                raise ValueError(f"{operand} is not there for {action!r}")
+            parts.append(left.pop(at)[1])
+        left.append((_number(said["c"]), f"({parts[0]}{said['sign']}{parts[1]})"))
+    if len(left) != 1:
+        raise ValueError("numbers are left over")
+    return left[0][1].removeprefix("(").removesuffix(")") if actions else left[0][1]

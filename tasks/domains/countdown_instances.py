@@ -62,18 +62,17 @@ def drawn(seed: int, index: int, targets: tuple[int, ...], inputs: int = INPUTS)
     return Mixed(own, State(target, numbers), heuristic, width)
 
 
-def problem(state: State, index: int, split: str = Split.TRAIN.value, reference: str | None = None) -> Problem:
+def problem(state: State, index: int, split: str = Split.TRAIN.value, source: str = "countdown") -> Problem:
     """The problem that an instance is; every number is used once, and the answer is one expression."""
     numbers, target = [int(n) for n in state.numbers], int(state.target)
     return Problem(
         prompt=f"Combine the numbers {', '.join(map(str, numbers))} with + - * / and brackets so that the result is "
         f"{target}. Use every number exactly once. Give the expression as \\boxed{{...}}.",
         verifier="countdown",
-        source="countdown",
+        source=source,
         spec={"numbers": numbers, "target": target},
-        domain="puzzle/countdown",
-        source_row=f"countdown:{index}",
+        domain=f"puzzle/{source}",
+        source_row=f"{source}:{index}",
         licence="Apache-2.0",
-        reference_solution=reference,
         split=split,
     )

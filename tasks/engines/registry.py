@@ -28,6 +28,10 @@ def build_engine(spec: EngineSpec, home: str) -> Engine:
             from tracemill.tasks.engines.openai import OpenAiEngine
 
             return OpenAiEngine(spec)
+        case "none":
+            from tracemill.tasks.engines.none import NoEngine
+
+            return NoEngine(spec)
         case "replay":
             from tracemill.tasks.engines.replay import ReplayEngine
 

@@ -19,6 +19,7 @@ from tracemill.schemas.recipe import SourceSpec
 from tracemill.schemas.records import Drop, Problem
 from tracemill.tasks.sources.aqua import aqua
 from tracemill.tasks.sources.clusters import cluster
+from tracemill.tasks.sources.countdown import countdown, game24
 from tracemill.tasks.sources.gsm8k import gsm8k
 from tracemill.tasks.sources.humaneval import humaneval
 from tracemill.tasks.sources.mapped import mapped
@@ -26,13 +27,16 @@ from tracemill.tasks.sources.math import math
 from tracemill.tasks.sources.mbpp import mbpp
 from tracemill.tasks.sources.minif2f import minif2f
 from tracemill.tasks.sources.reasoning_gym import reasoning_gym
+from tracemill.tasks.sources.sudoku import sudoku
 from tracemill.verifiers.equivalence import normal_form
 
 Source = Callable[[SourceSpec], Iterable[Problem | Drop]]
 
 SOURCES: Final[Mapping[str, Source]] = {
     "aqua": aqua,
+    "countdown": countdown,
     "file": mapped,
+    "game24": game24,
     "gsm8k": gsm8k,
     "hub": mapped,
     "humaneval": humaneval,
@@ -40,6 +44,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     "mbpp": mbpp,
     "minif2f": minif2f,
     "reasoning_gym": reasoning_gym,
+    "sudoku": sudoku,
 }
 
 #: Verifiers that compare with a gold answer; a problem without one cannot be checked by them.

@@ -19,10 +19,12 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "answer": "tracemill.verifiers.canaries.answer",
     "code": "tracemill.verifiers.canaries.code",
     "consensus": "tracemill.verifiers.canaries.consensus",
+    "countdown": "tracemill.verifiers.canaries.countdown",
     "lean": "tracemill.verifiers.canaries.lean",
     "judge": "tracemill.verifiers.canaries.judge",
     "puzzle": "tracemill.verifiers.canaries.puzzle",
     "reward": "tracemill.verifiers.canaries.reward",
+    "stream_of_search": "tracemill.verifiers.canaries.stream_of_search",
 }
 
 

@@ -1,0 +1,62 @@
+"""Generated Countdown and Game of 24 problems, every one solvable (algorithms §2.19).
+
+``options`` of ``countdown``: ``inputs`` (2 to 5 numbers, 4), ``targets`` (``train``, or ``held_out`` for the tenth of the targets
+that no training instance has), ``target_seed`` (4, whose held-out targets are the published ones). ``game24`` has four
+numbers of 1 to 13 and ``largest`` to change that. Instance ``i`` of a seed does not depend on ``size``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, Final
+
+from tracemill.schemas.enums import Split
+from tracemill.schemas.errors import UsageError
+from tracemill.schemas.recipe import SourceSpec
+from tracemill.schemas.records import Problem
+from tracemill.tasks.domains.countdown import State, solvable
+from tracemill.tasks.domains.countdown_instances import INPUTS, drawn, problem, split_targets
+from tracemill.tasks.search.rng import SplitMix, mix
+
+DEFAULT_SIZE: Final = 100
+
+
+def countdown(spec: SourceSpec) -> Iterator[Problem]:
+    """``spec.size`` Countdown instances of ``spec.seed``. Raises ``UsageError`` for an option that there is not."""
+    options = chosen(spec, {"inputs": INPUTS, "targets": "train", "target_seed": 4})
+    inputs = options["inputs"]
+    if not isinstance(inputs, int) or not 2 <= inputs <= 5:
+        raise UsageError(f"inputs {inputs!r} is not a number of 2 to 5", where="problems.options.inputs", mend="use 4")
+    if options["targets"] not in ("train", "held_out"):
+        raise UsageError(
+            f"no targets {options['targets']!r}", where="problems.options.targets", mend="use train or held_out"
+        )
+    targets = getattr(split_targets(int(options["target_seed"])), options["targets"])
+    split = spec.split or (Split.TRAIN.value if options["targets"] == "train" else Split.TEST.value)
+    for index in range(spec.size or DEFAULT_SIZE):
+        yield problem(drawn(spec.seed, index, targets, inputs).state, index, split)
+
+
+def game24(spec: SourceSpec) -> Iterator[Problem]:
+    """``spec.size`` solvable hands of four numbers, fractions allowed."""
+    largest = int(chosen(spec, {"largest": 13})["largest"])
+    for index in range(spec.size or DEFAULT_SIZE):
+        rng = SplitMix(mix(spec.seed, index))
+        while True:
+            numbers = tuple(1 + rng.below(largest) for _ in range(4))
+            if solvable(tuple(sorted(numbers)), 24, True):
+                break
+        yield problem(State(24, numbers), index, spec.split or Split.TRAIN.value, source="game24")
+
+
+def chosen(spec: SourceSpec, defaults: dict[str, Any]) -> dict[str, Any]:
+    """The options of ``spec`` over ``defaults``; an unknown one is a ``UsageError``."""
+    for name in spec.options.keys() - defaults.keys():
+        near = get_close_matches(name, defaults, n=1)
+        raise UsageError(
+            f"source {spec.kind!r} has no option {name!r}",
+            where="problems.options",
+            mend=(f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(defaults)}",
+        )
+    return {**defaults, **spec.options}

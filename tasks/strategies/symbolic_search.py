@@ -1,0 +1,190 @@
+"""Searches over an exact, symbolic domain as strategies: no engine is asked, and every step is legal by construction.
+
+What must stay true: a tree depends on the problem, the parameters, the sampling seed and the attempt's index alone, so an
+interrupted run grows it again; the attempt's text is the best end's solution and is judged by the problem's own verifier,
+whatever the search thinks of it; a stream is ``verified`` only where parsing it gives the visited path back, its grammar's
+strict check (if it has one) finds no error, and that verdict is ``correct``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import partial
+from typing import Any, Final
+
+from tracemill.schemas import ids
+from tracemill.schemas.enums import FinishReason, Outcome, TraceKind
+from tracemill.schemas.errors import DataError, UsageError
+from tracemill.tasks.domains.base import Domain
+from tracemill.tasks.domains.countdown import Countdown, expression
+from tracemill.tasks.domains.countdown_instances import WIDTHS
+from tracemill.tasks.domains.sudoku import Sudoku
+from tracemill.tasks.engines.base import Completion
+from tracemill.tasks.linearize.base import Stream, visited_path
+from tracemill.tasks.linearize.fit import tell
+from tracemill.tasks.linearize.registry import build_linearizer
+from tracemill.tasks.search.budget import Budgets
+from tracemill.tasks.search.drive import run_now
+from tracemill.tasks.search.growth import Growth, grown, plant
+from tracemill.tasks.search.registry import SEARCHES, build_search, parameter_names, parameters_of
+from tracemill.tasks.search.rng import SplitMix, mix
+from tracemill.tasks.search.rows import edge_rows, node_rows, tree_row
+from tracemill.tasks.search.tree import Plot, Tree
+from tracemill.tasks.search.values import MonteCarlo, Own, Squashed, Value
+from tracemill.tasks.strategies.base import Context, Draft, Made
+from tracemill.tasks.strategies.text_search import token_counter
+from tracemill.verifiers.stream_of_search import replay
+
+#: The strategy that draws a depth- or breadth-first search for each attempt, as Stream of Search does (algorithms §2.19).
+MIXTURE: Final = "stream_of_search"
+MONTE_CARLO: Final = "monte_carlo"
+DOMAINS: Final[Mapping[str, tuple[str, ...]]] = {
+    "countdown": ("sum", "mult", "oracle", "none"),
+    "game24": ("sum", "mult", "oracle", "none"),
+    "sudoku": ("freedom", "oracle", "none"),
+}
+_CHECKED: Final = frozenset({"stream_of_search", "direct"})
+_BUDGETS: Final = tuple(field.name for field in fields(Budgets))
+_OURS: Final = ("domain", "value", "value_k", "merge", "cell", "streams", "stream_tokens", "tokenizer")
+
+
+def parameters(name: str) -> frozenset[str]:
+    """The parameters of the strategy ``name`` on a symbolic domain."""
+    own = ("search", "width", "k") if name == MIXTURE else tuple(parameter_names(name))
+    return frozenset((*own, *_OURS, *(f"max_{budget}" for budget in _BUDGETS)))
+
+
+def symbolic_search(name: str) -> Callable[[Context], Any]:
+    """The strategy that searches with ``name``: one of ``SEARCHES``, or ``MIXTURE``."""
+    return partial(_search, name)
+
+
+async def _search(name: str, context: Context) -> Made:
+    given = context.parameters
+    unknown = sorted(set(given) - parameters(name))
+    if unknown:
+        raise UsageError(f"strategy {name!r} has no parameter {unknown[0]!r}", where="strategy.parameters")
+    seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
+    settings = _mixed(given, seed, _domain_name(context)) if name == MIXTURE else {**given, "search": name}
+    domain, tree = _grown(context, settings, seed)
+    await asyncio.sleep(0)  # a long run of searches leaves the loop its turns
+    text = _said(domain, tree)
+    judgement = await context.verify(text, FinishReason.STOP.value)
+    correct = judgement.outcome is Outcome.CORRECT
+    told = tell(
+        tree,
+        domain,
+        [build_linearizer(linearizer) for linearizer in given.get("streams", [MIXTURE])],
+        most=given.get("stream_tokens"),
+        count=token_counter(given.get("tokenizer")),
+    )
+    rows = {
+        "trees": [tree_row(tree)],
+        "nodes": node_rows(tree, domain.show),
+        "edges": edge_rows(tree),
+        "streams": [stream.row(tree.tree_id, correct and _faithful(stream, tree, domain)) for stream in told.streams],
+        "drops": [drop.row() for drop in told.drops],
+    }
+    completion = Completion(text, FinishReason.STOP.value, completion_tokens=0)
+    best = tree.best_leaf
+    node_id = best.node_id if best is not None and best.goal else None
+    draft = Draft(
+        str(context.index), TraceKind.SAMPLE, context.template, completion, seed, tree_id=tree.tree_id, node_id=node_id
+    )
+    return Made([draft], rows)
+
+
+def _mixed(given: Mapping[str, Any], seed: int, domain: str) -> dict[str, Any]:
+    """The search that the mixture draws for this attempt; what ``given`` fixes is not drawn."""
+    rng = SplitMix(mix(seed, 2))
+    values = [value for value in DOMAINS[domain] if value not in ("oracle", "none")]
+    value = values[rng.below(len(values))]
+    search = ("dfs", "bfs")[rng.below(2)]
+    width = WIDTHS[rng.below(len(WIDTHS))]
+    drawn: dict[str, Any] = {"value": value, "search": search, "width": width, **given}
+    if drawn["search"] not in ("dfs", "bfs"):
+        raise UsageError(
+            f"stream_of_search does not search with {drawn['search']!r}",
+            where="strategy.parameters.search",
+            mend="use dfs or bfs, leave it out for both, or name the search as strategy.kind",
+        )
+    if drawn["search"] == "dfs":
+        del drawn["width"]
+    return drawn
+
+
+def _grown(context: Context, settings: Mapping[str, Any], seed: int) -> tuple[Domain[Any], Tree[Any]]:
+    name, domain_name = settings["search"], _domain_name(context)
+    search = build_search(name, {key: settings[key] for key in parameter_names(name) if key in settings})
+    value_name = settings.get("value", DOMAINS[domain_name][0])
+    domain = _domain(domain_name, value_name, settings)
+    budgets = Budgets(*(settings.get(f"max_{budget}") for budget in _BUDGETS))
+    all_of = {**parameters_of(search), "domain": domain_name, "value": value_name}
+    all_of |= {key: settings[key] for key in ("value_k", "merge", "cell") if key in settings}
+    plot = Plot(context.problem.problem_id, context.policy_id, search.name, all_of, seed)
+    tree = plant(domain, plot, domain.initial(context.problem), budgets)
+    value = _value(name, value_name, int(settings.get("value_k", 8)))
+    growth = Growth(domain, tree, budgets=budgets, value=value, merge=settings.get("merge", "none"))
+    return domain, run_now(grown(search, growth))
+
+
+def _domain_name(context: Context) -> str:
+    """What the recipe says, else the problem's own."""
+    name = str(context.parameters.get("domain") or context.problem.domain.rpartition("/")[2])
+    if name not in DOMAINS:
+        raise DataError(
+            f"no symbolic domain for problems of {context.problem.domain!r}",
+            where=f"problem {context.problem.problem_id}",
+            mend=f"name one with strategy.parameters.domain: {', '.join(DOMAINS)}",
+        )
+    return name
+
+
+def _domain(name: str, value: str, settings: Mapping[str, Any]) -> Domain[Any]:
+    if value not in (*DOMAINS[name], MONTE_CARLO):
+        raise UsageError(
+            f"the domain {name!r} has no value {value!r}",
+            where="strategy.parameters.value",
+            mend=f"known: {', '.join((*DOMAINS[name], MONTE_CARLO))}",
+        )
+    own: Any = "none" if value == MONTE_CARLO else value
+    if name == "sudoku":
+        return Sudoku(own, settings.get("cell", "fewest"))
+    return Countdown(rational=name == "game24", value_name=own)
+
+
+def _value(search: str, name: str, k: int) -> Value:
+    if name == MONTE_CARLO:
+        return MonteCarlo(k)
+    if search == "mcts":
+        return Squashed(Own(name))
+    return Own(name, ends=search in ("dfs", "bfs"))
+
+
+def _said(domain: Domain[Any], tree: Tree[Any]) -> str:
+    """The solution as an answer to the problem; nothing where the search found none."""
+    best = tree.best_leaf
+    if best is None or not best.goal:
+        return ""
+    if isinstance(domain, Countdown):
+        steps = best.actions()
+        return "\n".join((*steps, f"\\boxed{{{expression(tree.root.state.numbers, steps)}}}"))
+    return f"\\boxed{{{domain.show(best.state)}}}"
+
+
+def _faithful(stream: Stream, tree: Tree[Any], domain: Domain[Any]) -> bool:
+    try:
+        same = build_linearizer(stream.linearizer).parse(stream.text) == visited_path(tree, stream)
+    except DataError:
+        return False
+    if domain.name != "countdown" or stream.linearizer not in _CHECKED:
+        return same
+    root = tree.root.state
+    found = replay(stream.text, [int(n) for n in root.numbers], int(root.target))
+    return same and not found.mistakes and found.solved
+
+
+#: Searches that are strategies on symbolic domains alone.
+ALONE: Final = tuple(name for name in SEARCHES if name in ("dfs", "bfs", "best_first", "guess_and_check"))
