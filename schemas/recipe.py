@@ -124,7 +124,7 @@ class VerifierSpec(_Model):
 class ViewsSpec(_Model):
     """What a trainer loads: which views, and what is kept in them."""
 
-    names: list[Literal["sft", "all", "unverified_mix", "rl"]] = ["sft", "all", "unverified_mix", "rl"]
+    names: list[Literal["sft", "all", "unverified_mix", "rl", "streams"]] = ["sft", "all", "unverified_mix", "rl"]
     cap: int = Field(10, ge=1, description="most kept traces per problem (ReST-EM's 10)")
     validation: float = Field(0.0, ge=0, lt=1, description="share of problem clusters in the validation split")
     pass_rate: tuple[float, float] = Field((0.0, 1.0), description="rl: problems whose pass rate lies inside")

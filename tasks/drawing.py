@@ -98,7 +98,7 @@ def _facts(row: Mapping[str, Any]) -> str:
     if row["mc_k"]:
         facts.append(f"{row['mc_correct']} of {row['mc_k']} playouts")
     if row["visits"]:
-        facts.append(f"{row['visits']} visits")
+        facts.append(f"{row['visits']} visit{'s' if row['visits'] > 1 else ''}")
     if row["tokens"]:
         facts.append(f"{row['tokens']} tokens")
     if row["status"] in _MARKS:

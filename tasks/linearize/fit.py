@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from tracemill.schemas.records import Drop
@@ -19,6 +20,8 @@ from tracemill.tasks.search.tree import Node, Tree
 
 STAGE: Final = "linearize"
 TOO_LONG: Final = "too_long"
+#: Characters to a token where no tokenizer is named.
+CHARACTERS_PER_TOKEN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +130,14 @@ def dead_subtrees(stream: Stream, tree: Tree[Any]) -> list[str]:
         if top is not None:
             size[top] += segment.end - segment.start
     return [node_id for node_id, _ in size.most_common()]
+
+
+@lru_cache(maxsize=4)
+def token_counter(tokenizer: str | None) -> Callable[[str], int]:
+    """How many tokens a text has by the tokenizer of that name; without one, a quarter of its characters."""
+    if tokenizer is None:
+        return lambda text: -(-len(text) // CHARACTERS_PER_TOKEN)
+    from tracemill.tasks.tokenizer import load_tokenizer
+
+    encoder = load_tokenizer(tokenizer)
+    return lambda text: len(encoder.encode(text))

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.plugins import resolve
-from tracemill.tasks.strategies.base import Strategy
+from tracemill.tasks.strategies import symbolic_search as on_states
+from tracemill.tasks.strategies.base import Context, Made, Strategy
 from tracemill.tasks.strategies.samples import samples
 from tracemill.tasks.strategies.star import star
 from tracemill.tasks.strategies.text_search import DEFAULTS as SEARCHES_OF_TEXT
 from tracemill.tasks.strategies.text_search import parameters, text_search
 
+#: The parameter that says what a search walks on: ``text``, a chain of thought by steps, unless it is named.
+DOMAIN: Final = "domain"
+
+
+def _search(name: str) -> Strategy:
+    """The search ``name`` on whatever domain the recipe names."""
+    of_text, of_states = text_search(name), on_states.symbolic_search(name)
+
+    async def search(context: Context) -> Made:
+        if context.parameters.get(DOMAIN, "text") != "text":
+            made: Made = await of_states(context)
+        else:
+            rest = {key: value for key, value in context.parameters.items() if key != DOMAIN}
+            made = await of_text(replace(context, parameters=rest))
+        return made
+
+    return search
+
+
 STRATEGIES: Final[Mapping[str, Strategy]] = {
     "samples": samples,
     "self_consistency": samples,
     "star": star,
-    **{name: text_search(name) for name in SEARCHES_OF_TEXT},
+    **{name: _search(name) if name in on_states.SHARED else text_search(name) for name in SEARCHES_OF_TEXT},
+    **{name: on_states.symbolic_search(name) for name in on_states.ALONE},
 }
 
 #: The parameters of our own strategies.
@@ -25,7 +47,11 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     "samples": frozenset(),
     "self_consistency": frozenset(),
     "star": frozenset({"hint"}),
-    **{name: parameters(name) for name in SEARCHES_OF_TEXT},
+    **{
+        name: parameters(name) | on_states.parameters(name) if name in on_states.SHARED else parameters(name)
+        for name in SEARCHES_OF_TEXT
+    },
+    **{name: on_states.parameters(name) for name in on_states.ALONE},
 }
 
 

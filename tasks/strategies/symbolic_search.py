@@ -23,18 +23,17 @@ from tracemill.tasks.domains.countdown_instances import WIDTHS
 from tracemill.tasks.domains.sudoku import Sudoku
 from tracemill.tasks.engines.base import Completion
 from tracemill.tasks.linearize.base import Stream, visited_path
-from tracemill.tasks.linearize.fit import tell
+from tracemill.tasks.linearize.fit import tell, token_counter
 from tracemill.tasks.linearize.registry import build_linearizer
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run_now
 from tracemill.tasks.search.growth import Growth, grown, plant
-from tracemill.tasks.search.registry import SEARCHES, build_search, parameter_names, parameters_of
+from tracemill.tasks.search.registry import build_search, parameter_names, parameters_of
 from tracemill.tasks.search.rng import SplitMix, mix
 from tracemill.tasks.search.rows import edge_rows, node_rows, tree_row
 from tracemill.tasks.search.tree import Plot, Tree
 from tracemill.tasks.search.values import MonteCarlo, Own, Squashed, Value
 from tracemill.tasks.strategies.base import Context, Draft, Made
-from tracemill.tasks.strategies.text_search import token_counter
 from tracemill.verifiers.stream_of_search import replay
 
 #: The strategy that draws a depth- or breadth-first search for each attempt, as Stream of Search does (algorithms §2.19).
@@ -45,6 +44,9 @@ DOMAINS: Final[Mapping[str, tuple[str, ...]]] = {
     "game24": ("sum", "mult", "oracle", "none"),
     "sudoku": ("freedom", "oracle", "none"),
 }
+#: Searches that walk on chains of thought too, and those that are strategies on symbolic domains alone.
+SHARED: Final = ("beam", "best_of_n", "dvts", "mcts")
+ALONE: Final = (MIXTURE, "best_first", "bfs", "dfs", "guess_and_check")
 _CHECKED: Final = frozenset({"stream_of_search", "direct"})
 _BUDGETS: Final = tuple(field.name for field in fields(Budgets))
 _OURS: Final = ("domain", "value", "value_k", "merge", "cell", "streams", "stream_tokens", "tokenizer")
@@ -57,7 +59,7 @@ def parameters(name: str) -> frozenset[str]:
 
 
 def symbolic_search(name: str) -> Callable[[Context], Any]:
-    """The strategy that searches with ``name``: one of ``SEARCHES``, or ``MIXTURE``."""
+    """The strategy that searches with ``name``: a search's name, or ``MIXTURE``."""
     return partial(_search, name)
 
 
@@ -184,7 +186,3 @@ def _faithful(stream: Stream, tree: Tree[Any], domain: Domain[Any]) -> bool:
     root = tree.root.state
     found = replay(stream.text, [int(n) for n in root.numbers], int(root.target))
     return same and not found.mistakes and found.solved
-
-
-#: Searches that are strategies on symbolic domains alone.
-ALONE: Final = tuple(name for name in SEARCHES if name in ("dfs", "bfs", "best_first", "guess_and_check"))

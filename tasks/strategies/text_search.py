@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 from tracemill.schemas import ids
@@ -18,7 +18,7 @@ from tracemill.schemas.errors import UsageError
 from tracemill.schemas.plugins import resolve
 from tracemill.tasks.domains.text import UNCHECKED, Text, Thoughts
 from tracemill.tasks.engines.base import Completion
-from tracemill.tasks.linearize.fit import tell
+from tracemill.tasks.linearize.fit import tell, token_counter
 from tracemill.tasks.linearize.registry import build_linearizer
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run
@@ -29,9 +29,6 @@ from tracemill.tasks.search.tree import Node, Plot, Tree
 from tracemill.tasks.search.values import MonteCarlo, Own, Value
 from tracemill.tasks.search.votes import Votes
 from tracemill.tasks.strategies.base import Context, Draft, Made
-
-#: Characters to a token where no tokenizer is named.
-CHARACTERS_PER_TOKEN: Final = 4
 
 _VALUES: Final[Mapping[str, Callable[[int], Value | None]]] = {
     "monte_carlo": lambda k: MonteCarlo(k),
@@ -84,7 +81,7 @@ async def _search(name: str, context: Context) -> Made:
             domain,
             [build_linearizer(linearizer) for linearizer in settings.streams],
             most=settings.stream_tokens,
-            count=_counter(settings.tokenizer),
+            count=token_counter(settings.tokenizer),
             options=settings.stream_options,
         )
         rows["streams"] = [stream.row(tree.tree_id, bool(tree.goals())) for stream in told.streams]
@@ -205,13 +202,3 @@ def _draft(
         completion_tokens=None if finish == FinishReason.LENGTH.value else sum(above.tokens for above in lineage),
     )
     return Draft(path, kind, context.template, completion, seed, tree_id=tree.tree_id, node_id=node.node_id)
-
-
-@lru_cache(maxsize=4)
-def _counter(tokenizer: str | None) -> Callable[[str], int]:
-    if tokenizer is None:
-        return lambda text: -(-len(text) // CHARACTERS_PER_TOKEN)
-    from tracemill.tasks.tokenizer import load_tokenizer
-
-    encoder = load_tokenizer(tokenizer)
-    return lambda text: len(encoder.encode(text))

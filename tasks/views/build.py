@@ -23,7 +23,7 @@ from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.store import Commit, Funnel, RunStore
 from tracemill.tasks.store.builds import VIEWS, counted, shard_of
 from tracemill.tasks.tokenizer import Tokenizer
-from tracemill.tasks.views import rl, rows, tokenized
+from tracemill.tasks.views import rl, rows, streams, tokenized
 from tracemill.tasks.views.select import TRACE_VIEWS, DropRows, Selection, select, trace_batches
 from tracemill.tasks.views.write import Generation, built
 
@@ -36,7 +36,7 @@ VERSION: Final = 2
 def build_views(run: RunStore, spec: ViewsSpec, listener: Listener | None = None) -> list[Funnel]:
     """Write the views that ``spec`` names and commit why each other row is in none; returns a funnel per view.
 
-    Rows of ``sft``, ``all`` and ``unverified_mix`` are traces, those of ``rl`` problems. Raises ``UsageError`` for a
+    Rows of ``sft``, ``all`` and ``unverified_mix`` are traces, those of ``rl`` problems, those of ``streams`` streams. Raises ``UsageError`` for a
     tokenizer that cannot be used, before anything is written.
     """
     tokenizer = tokenized.tokenizer_of(spec.tokenizer) if spec.tokenizer is not None else None
@@ -77,7 +77,8 @@ def _build_id(run: RunStore, spec: ViewsSpec, tokenizer: Tokenizer | None) -> st
 
 
 def _schemas(spec: ViewsSpec, tokenizer: Tokenizer | None) -> dict[str, pa.Schema]:
-    schemas: dict[str, pa.Schema] = {view: rl.SCHEMA if view == rl.VIEW else rows.SCHEMA for view in spec.names}
+    own = {rl.VIEW: rl.SCHEMA, streams.VIEW: streams.SCHEMA}
+    schemas: dict[str, pa.Schema] = {view: own.get(view, rows.SCHEMA) for view in spec.names}
     if tokenizer is not None:
         metadata = {
             b"tracemill.tokenizer": tokenizer.name.encode(),
@@ -86,6 +87,8 @@ def _schemas(spec: ViewsSpec, tokenizer: Tokenizer | None) -> dict[str, pa.Schem
         for view in TRACE_VIEWS:
             if view in schemas:
                 schemas[view + tokenized.SUFFIX] = tokenized.SCHEMA.with_metadata(metadata)
+        if streams.VIEW in schemas:
+            schemas[streams.VIEW + tokenized.SUFFIX] = streams.TOKENIZED.with_metadata(metadata)
     return schemas
 
 
@@ -113,6 +116,15 @@ def _write(
             no_reason = pa.nulls(table.num_rows, pa.string())
             for split, part in rows.in_view(table, no_reason).items():
                 generation.add(rl.VIEW, split, part)
+        if streams.VIEW in spec.names:
+            told = streams.Streams(connection, spec, prompts, tokenizer)
+            for batch in told.batches():
+                for split, part in rows.in_view(batch.rows, pa.nulls(batch.rows.num_rows, pa.string())).items():
+                    generation.add(streams.VIEW, split, part)
+                for split, part in batch.tokens:
+                    generation.add(streams.VIEW + tokenized.SUFFIX, split, part)
+            drops.append(told.drops.table())
+            funnels += told.funnels()
     if wanted:
         refused = _write_traces(run, made, selection, tokenizer, generation, listener)
         drops.append(refused.table())

@@ -1,0 +1,218 @@
+"""Searches over symbolic domains from a recipe: trees, their streams and their ends in the run, the same after every resume."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tracemill.flows.pipeline import synthesize
+from tracemill.schemas.errors import EngineError, TracemillError, UsageError
+from tracemill.schemas.recipe import Recipe
+from tracemill.tasks.domains.countdown import Countdown, expression
+from tracemill.tasks.inspect import show_id
+from tracemill.tasks.linearize.registry import build_linearizer
+from tracemill.tasks.queries import connect
+from tracemill.tasks.search.rows import tree_of
+from tracemill.tasks.store import RunStore
+from tracemill.tasks.strategies import symbolic_search
+from tracemill.verifiers.stream_of_search import replay
+
+
+def recipe(
+    source: dict[str, Any] | None = None, n: int = 1, kind: str = "stream_of_search", **parameters: Any
+) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "games",
+            "problems": [source or {"kind": "countdown", "size": 12, "seed": 3}],
+            "engine": {"kind": "none"},
+            "strategy": {"kind": kind, "n": n, "parameters": parameters},
+            "views": {"names": ["streams", "sft"]},
+            "orchestrator": "none",
+            "baseline": False,
+            "verifier_workers": 1,
+            "shard_size": 4,
+        }
+    )
+
+
+def made(path, asked: Recipe) -> RunStore:
+    return asyncio.run(synthesize(asked, str(path)))
+
+
+def rows(run: RunStore, table: str) -> list[dict[str, Any]]:
+    return sorted(run.read(table).to_pylist(), key=str)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("run") / "a", recipe(n=2))
+
+
+def test_each_attempt_is_a_tree_with_its_streams_and_its_end(run):
+    trees = {row["tree_id"]: row for row in rows(run, "trees")}
+    traces = {row["tree_id"]: row for row in rows(run, "traces")}
+    verdicts = {row["subject_id"]: row for row in rows(run, "verdicts")}
+    streams = rows(run, "streams")
+    assert len(trees) == len(traces) == 24
+    assert 4 < sum(tree["status"] == "solved" for tree in trees.values()) < 24
+    for tree_id, tree in trees.items():
+        outcome = verdicts[traces[tree_id]["trace_id"]]["outcome"]
+        assert (outcome == "correct") == (tree["status"] == "solved")
+        told = {s["linearizer"]: s for s in streams if s["tree_id"] == tree_id}
+        assert set(told) == ({"stream_of_search", "direct"} if tree["status"] == "solved" else {"stream_of_search"})
+        for stream in told.values():
+            assert stream["verified"] == (tree["status"] == "solved")
+            found = replay(stream["text"])
+            assert found.mistakes == ()
+            assert found.solved == stream["verified"]
+
+
+def test_the_tree_is_read_back_from_the_run_and_told_in_the_same_words(run):
+    nodes, edges, domain = rows(run, "nodes"), rows(run, "edges"), Countdown()
+    for tree in rows(run, "trees")[:6]:
+        own = tree["tree_id"]
+        again = tree_of(
+            tree, [n for n in nodes if n["tree_id"] == own], [e for e in edges if e["tree_id"] == own], domain.read
+        )
+        assert again.tree_id == own
+        text = build_linearizer("stream_of_search").write(again, domain).text
+        assert text in [s["text"] for s in rows(run, "streams") if s["tree_id"] == own]
+
+
+def test_a_run_that_was_stopped_ends_in_the_same_tables(run, tmp_path, monkeypatch):
+    lives = iter([True] * 7)
+    search = symbolic_search._search
+
+    async def mortal(name, context):
+        if next(lives, None) is None:
+            raise EngineError("gone", where="test")
+        return await search(name, context)
+
+    asked = recipe(n=2)
+    with monkeypatch.context() as patch:
+        from functools import partial
+
+        from tracemill.tasks.strategies import registry
+
+        patch.setitem(registry.STRATEGIES, "stream_of_search", partial(mortal, "stream_of_search"))
+        with pytest.raises(TracemillError, match="gone"):
+            made(tmp_path / "b", asked)
+    cut = RunStore.open(str(tmp_path / "b"))
+    assert cut.read("trees").num_rows < 24
+    resumed = made(tmp_path / "b", asked)
+    for table in ("trees", "nodes", "edges", "streams"):
+        assert rows(resumed, table) == rows(run, table)
+
+
+def test_the_view_has_each_verified_stream_beside_its_twin(run):
+    import pyarrow.parquet as pq
+
+    view = pq.read_table(f"{run.path}/views/streams").to_pylist()
+    verified = [s for s in rows(run, "streams") if s["verified"]]
+    assert sorted(row["stream_id"] for row in view) == sorted(s["stream_id"] for s in verified)
+    for row in view:
+        text = row["messages"][-1]["content"]
+        assert row["messages"][0]["role"] in ("system", "user")
+        assert row["twin"].endswith("Goal Reached\n")
+        assert row["token_ratio"] == pytest.approx(len(text) / len(row["twin"]))
+        assert row["loss_spans"] == [{"start": text.index("\n") + 1, "end": len(text)}]
+    drops = [d for d in rows(run, "drops") if d["stage"] == "view:streams"]
+    assert {d["reason"] for d in drops} == {"unsolved"}
+    assert len(drops) + len(view) == len(rows(run, "streams"))
+
+
+def test_a_tree_is_drawn_with_the_way_to_its_goal(run):
+    tree = next(t for t in rows(run, "trees") if t["status"] == "solved" and t["strategy"] == "bfs")
+    with connect([run]) as connection:
+        shown = show_id(connection, tree["tree_id"])
+    lines = shown.splitlines()
+    assert sum(": not looked at)" in line for line in lines) > 0
+    assert sum("* " in line and "goal]" in line for line in lines) == 1
+    assert [line for line in lines if line.startswith("* 0  ")]
+    assert "stream_of_search" in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "parameters"),
+    [
+        ({"kind": "game24", "size": 3}, "beam", {"domain": "game24", "value": "oracle", "width": 2, "k": None}),
+        ({"kind": "countdown", "size": 3}, "mcts", {"domain": "countdown", "value": "monte_carlo", "value_k": 4, "k": 6,
+          "iterations": 200, "stop_at_goal": True, "streams": ["mcts_visits"]}),
+        ({"kind": "sudoku", "size": 3, "options": {"side": 4, "clues": 5}}, "dfs", {"floor": None, "cell": "first"}),
+        ({"kind": "sudoku", "size": 2, "options": {"side": 6}}, "stream_of_search", {"search": "bfs"}),
+        ({"kind": "countdown", "size": 3}, "best_first", {"value": "sum", "max_nodes": 400}),
+        ({"kind": "countdown", "size": 3}, "best_of_n", {"domain": "countdown", "n": 3}),
+    ],
+)  # fmt: skip
+def test_every_search_runs_on_every_symbolic_domain_from_a_recipe(tmp_path, source, kind, parameters):
+    run = made(tmp_path / "r", recipe(source, kind=kind, **parameters))
+    solved = {row["tree_id"] for row in rows(run, "trees") if row["status"] == "solved"}
+    correct = {v["subject_id"] for v in rows(run, "verdicts") if v["outcome"] == "correct"}
+    assert {t["tree_id"] for t in rows(run, "traces") if t["trace_id"] in correct} == solved
+    if kind in ("beam", "dfs"):
+        assert len(solved) == 3
+    for stream in rows(run, "streams"):
+        assert build_linearizer(stream["linearizer"]).parse(stream["text"])
+        assert stream["verified"] == (stream["tree_id"] in solved)
+
+
+def test_a_stream_that_is_too_long_is_shortened_or_a_drop(tmp_path):
+    run = made(tmp_path / "r", recipe(n=2, stream_tokens=300))
+    streams, drops = rows(run, "streams"), rows(run, "drops")
+    assert all(len(s["text"]) <= 300 * 4 for s in streams)
+    assert all(replay(s["text"]).mistakes == () for s in streams)
+    solved = {t["tree_id"] for t in rows(run, "trees") if t["status"] == "solved"}
+    assert {s["tree_id"] for s in streams} >= solved
+    long = {d["subject_id"] for d in drops if d["reason"] == "too_long"}
+    assert long
+    assert not long & solved
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "said"),
+    [
+        ("stream_of_search", {"serach": "dfs"}, "no parameter 'serach'"),
+        ("stream_of_search", {"search": "beam"}, "does not search with 'beam'"),
+        ("dfs", {"value": "freedom"}, "no value 'freedom'"),
+        ("beam", {"domain": "chess"}, "no symbolic domain"),
+        ("beam", {"domain": "countdown", "width": 2, "segmentation": "lines"}, "no parameter 'segmentation'"),
+    ],
+)
+def test_what_a_recipe_cannot_ask_for_is_said(tmp_path, kind, parameters, said):
+    with pytest.raises(TracemillError, match=said):
+        made(tmp_path / "r", recipe(kind=kind, **parameters))
+
+
+def test_a_strategy_that_asks_a_model_says_that_there_is_none(tmp_path):
+    with pytest.raises(EngineError, match="names none"):
+        made(tmp_path / "r", recipe(kind="samples"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"kind": "countdown", "options": {"inputs": 9}},
+        {"kind": "countdown", "options": {"target": "train"}},
+        {"kind": "countdown", "options": {"targets": "all"}},
+        {"kind": "sudoku", "options": {"side": 5}},
+    ],
+)
+def test_an_option_that_a_source_does_not_have_is_said(tmp_path, source):
+    with pytest.raises(UsageError):
+        made(tmp_path / "r", recipe(source))
+
+
+def test_held_out_targets_are_a_test_split_that_no_view_takes(tmp_path):
+    run = made(tmp_path / "r", recipe({"kind": "countdown", "size": 4, "options": {"targets": "held_out"}}))
+    assert {p["split"] for p in rows(run, "problems")} == {"test"}
+    assert {d["reason"] for d in rows(run, "drops") if d["stage"] == "view:streams"} == {"test_split"}
+
+
+def test_steps_become_one_expression():
+    assert expression((40, 83, 11, 50), ("83-40=43", "50+43=93", "93-11=82")) == "(50+(83-40))-11"
+    assert expression((3, 3, 8, 8), ("8/3=(8/3)", "3-(8/3)=(1/3)", "8/(1/3)=24")) == "8/(3-(8/3))"
+    with pytest.raises(ValueError, match="not there"):
+        expression((1, 2), ("1+3=4",))
