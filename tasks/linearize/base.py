@@ -60,6 +60,7 @@ class Stream:
             "backtracks": self.backtracks,
             "dead_ends": self.dead_ends,
             "verified": verified,
+            "parameters": None,
         }
 
 

@@ -115,6 +115,7 @@ def _chunk(
                 "backtracks": facts[:, 4].astype(np.int32),
                 "dead_ends": facts[:, 5].astype(np.int32),
                 "verified": solved,
+                "parameters": pa.nulls(len(rows), pa.string()),
             },
             schema=schema_of("streams"),
         ),

@@ -21,6 +21,22 @@ Current State: 30:[2, 15], Operations: ['5*3=15']
 Exploring Operation: 2*15=30, Resulting Numbers: [30]
 30,30 equal: Goal Reached
 """
+_ELSEWHERE = """Current State: 24:[4, 6], Operations: []
+Exploring Operation: 6-4=2, Resulting Numbers: [2]
+2,24 unequal: No Solution
+Exploring Operation: 4*6=24, Resulting Numbers: [24]
+24,24 equal: Goal Reached
+"""
+_RIGHT_TOO = [
+    ("factors the other way round", "5*3=15", "3*5=15"),
+    ("numbers in another order", "[2, 15]", "[15, 2]"),
+    ("another index", "0,1", "0,7"),
+    (
+        "a look back",
+        "Moving to Node #0\n",
+        "Moving to Node #0,0\nCurrent State: 30:[2, 8], Operations: ['5+3=8']\nMoving to Node #0\n",
+    ),
+]
 _WRONG = [
     ("a wrong product", "2*8=16, Resulting Numbers: [16]", "2*8=17, Resulting Numbers: [17]"),
     ("a number used twice", "2*15=30, Resulting Numbers: [30]", "15+15=30, Resulting Numbers: [30]"),
@@ -35,8 +51,10 @@ _WRONG = [
 
 
 def suite() -> Suite:
+    good = [_candidate(name, _RIGHT.replace(old, new)) for name, old, new in _RIGHT_TOO]
     bad = [_candidate(name, _RIGHT.replace(old, new, 1)) for name, old, new in _WRONG]
-    return suite_of([_candidate("the stream", _RIGHT)], [*bad, _candidate("nothing", "")])
+    bad += [_candidate("nothing", ""), _candidate("another problem's stream", _ELSEWHERE)]
+    return suite_of([_candidate("the stream", _RIGHT), *good], bad)
 
 
 def _candidate(name: str, response: str) -> Candidate:
