@@ -67,7 +67,7 @@ class Policy:
     def request(self) -> dict[str, Any]:
         """The server's ``policy`` command."""
         lists = ("commands", "denied", "attribute_kinds", "attributes", "options", "option_roots")
-        return {"cmd": "policy", "any": self.any, **{name: list(getattr(self, name)) for name in lists}}
+        return {"cmd": "policy", "any": self.any, "goals": True, **{name: list(getattr(self, name)) for name in lists}}
 
 
 def policy(more: Iterable[str] | str = ()) -> Policy:

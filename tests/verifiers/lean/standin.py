@@ -51,6 +51,40 @@ def check(request):
     return answer
 
 
+STATES = {}
+
+
+def step(goals, tactic):
+    if tactic == "HANG":
+        time.sleep(60)
+    if tactic == "DIE":
+        os._exit(3)
+    if tactic == "close":
+        goals = goals[1:]
+    elif tactic.startswith("add "):
+        goals = [*goals, tactic[4:]]
+    elif tactic != "skip":
+        return {"ok": False, "error": f"unknown tactic {tactic}"}
+    if not goals:
+        return {"ok": True, "done": True, "axioms": []}
+    STATES[len(STATES)] = goals
+    return {"ok": True, "state": len(STATES) - 1, "goals": goals}
+
+
+def tactics(request):
+    if request["cmd"] == "goals":
+        if "BAD" in request["statement"]:
+            return {"ok": False, "error": "the statement does not elaborate"}
+        goals = ["⊢ " + request["statement"]]
+        answer = step(goals, "skip")
+        for tactic in request["tactics"]:
+            answer = step(answer["goals"], tactic)
+        return answer
+    if request["state"] not in STATES:
+        return {"ok": False, "error": "no such state", "gone": True}
+    return {"ok": True, "steps": [step(STATES[request["state"]], tactic) for tactic in request["tactics"]]}
+
+
 def main():
     say("ready", {"version": "9.9.9, stand-in"})
     while line := sys.stdin.readline():
@@ -60,6 +94,10 @@ def main():
             answer = check(request)
         elif request["cmd"] == "replay":
             answer = {"axioms": [], "statement": [], "replay": request["certificate"].get("bad", [])}
+        elif request["cmd"] in ("goals", "step"):
+            answer = tactics(request)
+        elif request["cmd"] == "reset":
+            STATES.clear()
         elif request["cmd"] == "pid":
             answer = {"pid": os.getpid(), "environment": dict(os.environ)}
         say(request["nonce"], {"id": request["id"], **answer})

@@ -93,6 +93,7 @@ partial def toSet : List String → NameSet → NameSet
 
 structure Policy where
   any        : Bool := false
+  info       : Bool := false
   commands   : NameSet := {}
   denied     : NameSet := {}
   attrKinds  : NameSet := {}
@@ -102,6 +103,7 @@ structure Policy where
 
 def policyOf (j : Json) : Policy where
   any := flag "any" j
+  info := flag "goals" j
   commands := toSet (strs "commands" j) {}
   denied := toSet (strs "denied" j) {}
   attrKinds := toSet (strs "attribute_kinds" j) {}
@@ -221,7 +223,7 @@ def usedBy (c : ConstantInfo) : List Name :=
   | .recInfo v => addNames v.all t
   | _ => match valueOf? c with | some v => addNames v.getUsedConstants.toList t | none => t
 
-/-! ### axioms: the header is trusted, so only constants of the submission are opened -/
+/-! ### axioms: the imported library is trusted; constants of the header and of the submission are opened -/
 
 structure AxState where
   seen : NameSet := {}
@@ -232,20 +234,25 @@ def coreAxioms : NameSet :=
     ``Lean.ofReduceBool).insert ``Lean.ofReduceNat).insert ``Lean.trustCompiler
 
 mutual
-partial def axName (base : Environment) (d : Decls) (n : Name) (s : AxState) : AxState :=
+partial def axName (lib base : Environment) (kenv : Kernel.Environment) (d : Decls) (n : Name) (s : AxState) : AxState :=
   if s.seen.contains n then s else
   let s := { s with seen := s.seen.insert n }
   if coreAxioms.contains n then { s with axs := n :: s.axs } else
   match d.find? n with
-  | none => match base.find? n with
-    | some _ => s
-    | none => { s with axs := n :: s.axs }
-  | some c =>
-    let s := match c with | .axiomInfo _ => { s with axs := n :: s.axs } | _ => s
-    axNames base d (usedBy c) s
-partial def axNames (base : Environment) (d : Decls) : List Name → AxState → AxState
+  | none =>
+    if lib.contains n then s else
+    match base.find? n with
+    | some c => axConst lib base kenv d c s
+    | none => match kenv.find? n with
+      | some (.recInfo _) => s  -- made by the kernel from an inductive type that is here
+      | _ => { s with axs := n :: s.axs }
+  | some c => axConst lib base kenv d c s
+partial def axConst (lib base : Environment) (kenv : Kernel.Environment) (d : Decls) (c : ConstantInfo) (s : AxState) : AxState :=
+  let s := match c with | .axiomInfo _ => { s with axs := c.name :: s.axs } | _ => s
+  axNames lib base kenv d (usedBy c) s
+partial def axNames (lib base : Environment) (kenv : Kernel.Environment) (d : Decls) : List Name → AxState → AxState
   | [], s => s
-  | n :: r, s => axNames base d r (axName base d n s)
+  | n :: r, s => axNames lib base kenv d r (axName lib base kenv d n s)
 end
 
 partial def notAllowed (allowed : List String) : List Name → List String
@@ -256,19 +263,19 @@ structure Declared where
   js  : Array Json := #[]
   bad : List String := []
 
-partial def declared (base : Environment) (d : Decls) (allowed : List String) : List Name → Declared → Declared
+partial def declared (lib base : Environment) (kenv : Kernel.Environment) (d : Decls) (allowed : List String) : List Name → Declared → Declared
   | [], r => r
   | n :: t, r =>
     match d.find? n with
-    | none => declared base d allowed t r
+    | none => declared lib base kenv d allowed t r
     | some c =>
-      let ax := (axName base d n {}).axs
+      let ax := (axName lib base kenv d n {}).axs
       let r := match notAllowed allowed ax with
         | [] => r
         | b => { r with bad := s!"{nstr n} uses {String.intercalate ", " b}" :: r.bad }
       let r := if n.isInternalDetail || r.js.size > 200 then r else
         { r with js := r.js.push (Json.mkObj [("name", .str (nstr n)), ("kind", .str (kindOf c)), ("axioms", .arr (jstrs (names ax) #[]))]) }
-      declared base d allowed t r
+      declared lib base kenv d allowed t r
 where names : List Name → List String
   | [] => []
   | n :: r => nstr n :: names r
@@ -501,7 +508,9 @@ def goalsAt (file : FileMap) (trees : PersistentArray InfoTree) (m : Message) : 
     let gs ← try (do let f ← ctx.ppGoals f.info.goalsBefore; pure (clip f.pretty)) catch _ => pure ""
     return some (m.pos, gs)
 
-def mkOpts (hb : Nat) : Options := (({} : Options).setNat `maxHeartbeats hb).setBool `Elab.async false
+/-- linters only say what reads badly, and cost a fifth of the time -/
+def mkOpts (hb : Nat) : Options :=
+  ((({} : Options).setNat `maxHeartbeats hb).setBool `Elab.async false).setBool `linter.all false
 
 partial def elabGo (ictx : Parser.InputContext) (policy : Policy) (tk : Option IO.CancelToken) (ps : Parser.ModuleParserState) (o : Out) : IO Out := do
   match o.cs.scopes with
@@ -521,7 +530,7 @@ partial def elabGo (ictx : Parser.InputContext) (policy : Policy) (tk : Option I
       else return { o with blocked := some (what, at' s) }
     | none =>
       let ctx : Command.Context := { cmdPos := ps.pos, fileName := "<input>", fileMap := ictx.fileMap, snap? := none, cancelTk? := tk }
-      let r ← EIO.toIO' ((Command.elabCommandTopLevel stx ctx).run { o.cs with messages := {} })
+      let r ← EIO.toIO' ((Command.elabCommandTopLevel stx ctx).run { o.cs with messages := {}, infoState := { enabled := policy.info } })
       match r with
       | .ok (_, cs') =>
         let made := cs'.messages.toList
@@ -546,7 +555,7 @@ def fileOf (src : String) : Parser.InputContext :=
 def elabFrom (cs : Command.State) (src : String) (policy : Policy) (tk : Option IO.CancelToken) : IO Out :=
   elabGo (fileOf src) policy tk {} { cs := { cs with messages := {} } }
 
-/-- no code is made for the submission's definitions: the library's private helpers are missing in this build, and nothing here runs them -/
+/-- no code is made for definitions, so that nothing of a submission can run -/
 def clean (env : Environment) (hb : Nat) : Command.State :=
   let cs := Command.mkState env {} (mkOpts hb)
   match cs.scopes with
@@ -576,6 +585,8 @@ structure Reference where
   key    : String
   target : Name
   info   : ConstantInfo
+  /-- how many binders stand before the colon, variables and automatic ones included -/
+  binders : Nat
   fresh  : Decls
   all    : Decls
 
@@ -689,6 +700,11 @@ partial def theorems (d : Decls) : List Name → List Name → List Name
     | some (.thmInfo _) => if n.isInternalDetail then theorems d r a else theorems d r (n :: a)
     | _ => theorems d r a
 
+partial def lambdas : Option Expr → Nat
+  | some (.lam _ _ b _) => lambdas (some b) + 1
+  | some (.mdata _ e) => lambdas (some e)
+  | _ => 0
+
 def getReference (h : Header) (j : Json) (tk : Option IO.CancelToken) : M (Except String Reference) := do
   let stmt := str "statement" j
   let key := h.key ++ "\n\n" ++ stmt
@@ -704,7 +720,7 @@ def getReference (h : Header) (j : Json) (tk : Option IO.CancelToken) : M (Excep
       match theorems fresh fresh.names [] with
       | [n] => match fresh.find? n with
         | some info =>
-          let r : Reference := { key, target := n, info, fresh, all := newDecls h.base o.cs.env }
+          let r : Reference := { key, target := n, info, binders := lambdas (valueOf? info), fresh, all := newDecls h.base o.cs.env }
           modify fun s => { s with refs := r :: firstRefs 15 s.refs }
           return .ok r
         | none => return .error "the statement declares nothing"
@@ -714,13 +730,13 @@ def getReference (h : Header) (j : Json) (tk : Option IO.CancelToken) : M (Excep
 /-! ### check -/
 
 /-- axioms, statement and kernel replay of declarations on top of `base`; `ref` holds what the statement's constants must be -/
-def judge (base : Environment) (r : Reference) (whole : Bool) (d : Decls) (allowed : List String) (compare : Bool) (tk : Option IO.CancelToken) :
+def judge (lib base : Environment) (r : Reference) (whole : Bool) (d : Decls) (allowed : List String) (compare : Bool) (tk : Option IO.CancelToken) :
     IO (Declared × List String × List String × Nat) := do
-  let dec := declared base d allowed d.names {}
   let t0 ← IO.monoMsNow
   let s ← replayNames tk d d.names { kenv := base.toKernelEnv }
   let s := if compare then compareAll d d.names s else s
   let ref := if whole then r.all else r.fresh
+  let dec := declared lib base s.kenv d allowed d.names {}
   let pin := pinName base ref s.kenv r.target r.target {}
   let t1 ← IO.monoMsNow
   return (dec, pin.bad, s.bad, t1 - t0)
@@ -986,8 +1002,8 @@ def doCheck (j : Json) (tk : Option IO.CancelToken) : M Json := do
   let wrong := hasErr o.msgs
   let d := newDecls start.env o.cs.env
   let sound := !wrong && o.blocked.isNone && o.stopped.isNone
-  let (dec, pin, rep, ms) ← if sound then judge start.env r whole d (strs "axioms" j) true tk
-    else pure (declared start.env d (strs "axioms" j) d.names {}, ["not checked"], ["not checked"], 0)
+  let (dec, pin, rep, ms) ← if sound then judge h.base start.env r whole d (strs "axioms" j) true tk
+    else pure (declared h.base start.env start.env.toKernelEnv d (strs "axioms" j) d.names {}, ["not checked"], ["not checked"], 0)
   let rest := match o.blocked with
     | some (what, p) => [("blocked", Json.mkObj (("what", .str what) :: posJson p))]
     | none => []
@@ -1011,7 +1027,7 @@ def doReplay (j : Json) (tk : Option IO.CancelToken) : M Json := do
   let whole := flag "whole" j
   let base := if whole then h.base else h.cs.env
   let d := readCertificate (match j.getObjVal? "certificate" with | .ok v => v | _ => .null)
-  let (dec, pin, rep, ms) ← judge base r whole d (strs "axioms" j) false tk
+  let (dec, pin, rep, ms) ← judge h.base base r whole d (strs "axioms" j) false tk
   return Json.mkObj [("target", .str (nstr r.target)), ("declared", .arr dec.js), errs "axioms" dec.bad, errs "statement" pin, errs "replay" rep, ("ms", .num ms)]
 
 /-! ### tactics, one at a time -/
@@ -1048,10 +1064,9 @@ def startTac (j : Json) (tk : Option IO.CancelToken) : M (Except String TacState
     let coreC : Core.Context := { fileName := "<tactic>", fileMap := "".toFileMap, options := mkOpts hb, currNamespace := sc.currNamespace, openDecls := sc.openDecls }
     let core : Core.State := { env := h.cs.env }
     let ts0 : TacState := { core, coreC, mst := {}, mctx := {}, term := { levelNames := r.info.levelParams }, termC := { declName? := some r.target, errToSorry := false }, tac := { goals := [] }, tacC := { elaborator := .anonymous, recover := false }, root := .bvar 0, name := r.target, type := r.info.type, lvls := r.info.levelParams }
-    let k := nat "intro" j 0
     let x : Tactic.TacticM Expr := do
       let e ← mkFreshExprMVar r.info.type .syntheticOpaque
-      let (_, g) ← e.mvarId!.introNP k
+      let (_, g) ← e.mvarId!.introNP r.binders
       modify fun s => { s with goals := [g] }
       return e
     match (← runM ts0 x hb tk) with
@@ -1096,7 +1111,7 @@ def finishTac (ts : TacState) : IO (Except String (List Name)) := do
     if v.hasMVar then return .error "unassigned metavariables" else
     match ts.core.env.toKernelEnv.addDecl {} (.thmDecl { name := ts.name, levelParams := ts.lvls, type := ts.type, value := v }) with
     | .error ex => return .error (← (ex.toMessageData {}).toString)
-    | .ok _ => return .ok (axNames ts.core.env {} v.getUsedConstants.toList {}).axs
+    | .ok _ => return .ok (axNames ts.core.env ts.core.env ts.core.env.toKernelEnv {} v.getUsedConstants.toList {}).axs
 
 partial def nameStrs : List Name → List String
   | [] => []
@@ -1119,7 +1134,8 @@ def tacAnswer (ts : TacState) : M Json := do
       | .ok (a, _) => pure a
       | .error e => pure #[.str ("?: " ++ e)]
     let s ← get
-    set { s with tacs := (s.next, ts) :: firstTacs 4000 s.tacs, next := s.next + 1 }
+    let kept := if s.next % 500 == 0 then firstTacs 4000 s.tacs else s.tacs
+    set { s with tacs := (s.next, ts) :: kept, next := s.next + 1 }
     return Json.mkObj [("ok", jbool true), ("state", .num s.next), ("goals", .arr gs)]
 
 partial def tacOf : List (Nat × TacState) → Nat → Option TacState
