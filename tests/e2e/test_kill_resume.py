@@ -1,7 +1,7 @@
 """Promise 3: killed at any instant, a run resumes to the same tables, and pays twice only for what was in flight.
 
 The model is a stand-in server in a process of its own, with 50 ms of latency and a log of every request that it received.
-Kills are spread evenly: over the requests of the sampling stage, and over the stages before and after it.
+Kills are spread evenly over the stages.
 """
 
 from __future__ import annotations
@@ -67,32 +67,48 @@ def start(command: str, path: Path, out: Path, environment: dict[str, str]) -> s
     )
 
 
-def moments(kills: int, out: Path, standin: Any) -> list[Callable[[], bool]]:
-    """When to kill: a fifth of the kills before the first request and after the last, the rest spread over the requests."""
-    outside: list[Callable[[], bool]] = [
-        lambda: out.exists(),
-        lambda: (out / "recipe.json").exists(),
-        lambda: any((out / "_commits").glob("load-*.json")),
-    ]
-    late: list[Callable[[], bool]] = [
-        lambda: any((out / "_commits").glob("verify-*.json")),
-        lambda: any((out / "views").iterdir()),
-    ]
-    inside = kills - len(outside) - len(late)
+def moments(kills: int, out: Path, standin: Any) -> list[Callable[[], Callable[[], bool]]]:
+    """When to kill: as many in each of start, load, sample, verify and views. Each is made when its process starts, and
+    comes with something that this process did."""
+    each = kills // 5
 
-    def reached(count: int) -> Callable[[], bool]:
-        return lambda: len(set(received(standin.log))) >= count
+    def after(seconds: float) -> Callable[[], Callable[[], bool]]:
+        def made() -> Callable[[], bool]:
+            until = time.monotonic() + seconds
+            return lambda: time.monotonic() > until
 
-    return [*outside, *(reached(TOTAL * (k + 1) // (inside + 1)) for k in range(inside)), *late]
+        return made
+
+    def new(pattern: str, count: int = 1) -> Callable[[], Callable[[], bool]]:
+        def made() -> Callable[[], bool]:
+            before = set(out.glob(pattern))
+            return lambda: len(set(out.glob(pattern)) - before) >= count
+
+        return made
+
+    def asked(count: int) -> Callable[[], Callable[[], bool]]:
+        return lambda: lambda: len(set(received(standin.log))) >= count
+
+    start = [after(1.2 * k / each) for k in range(each)]
+    load = [
+        new(("_lock", "recipe.json", "problems/_empty.parquet", "_commits/load-*.json")[k % 4]) for k in range(each)
+    ]
+    load[4:] = [after(0.8 + 0.1 * k) for k in range(len(load[4:]))]
+    sample = [asked(TOTAL * (k + 1) // (each + 1)) for k in range(each)]
+    verify = [new("_commits/verify-*.json") for _ in range(each)]
+    between = [moment for pair in zip(sample, verify, strict=True) for moment in pair]
+    views = [new(("views/.part-*", "views/.part-*/*.parquet", "_commits/views-*.json")[k % 3]) for k in range(each)]
+    return [*start, *load, *between, *views]
 
 
 def killed_runs(kills: int, command: str, path: Path, out: Path, environment: dict[str, str], standin: Any) -> int:
     """Start and SIGKILL the command ``kills`` times; returns how many kills hit a living process."""
     hit = 0
-    for moment in moments(kills, out, standin):
+    for made in moments(kills, out, standin):
+        moment = made()
         child = start(command, path, out, environment)
         while child.poll() is None and not moment():
-            time.sleep(0.005)
+            time.sleep(0.003)
         if child.poll() is None:
             hit += 1
         os.killpg(child.pid, signal.SIGKILL)
@@ -115,6 +131,7 @@ def check(kills: int, tmp_path: Path, command: str, environment: dict[str, str],
     assert len(paid) == TOTAL
     twice = paid.total() - TOTAL
     assert twice <= hit * (IN_FLIGHT + UNCOMMITTED)
+    assert hit >= kills * 3 // 4
     return (
         f"{hit} of {kills} kills hit; {twice} of {TOTAL} requests paid twice (bound {hit * (IN_FLIGHT + UNCOMMITTED)})"
     )
