@@ -74,14 +74,14 @@ class Node(Generic[S]):
 
     @property
     def parent(self) -> Node[S] | None:
-        """The parent that created this node; None for the root."""
-        return self.parents[0].parent if self.parents else None
+        """The parent that created this node; None for the root, even where a step leads back to it."""
+        return self.parents[0].parent if self.parents and self.node_id != ROOT else None
 
     def lineage(self) -> list[Node[S]]:
         """The nodes from the root to this one, both included, through first parents."""
         found = [self]
-        while found[-1].parents:
-            found.append(found[-1].parents[0].parent)
+        while (above := found[-1].parent) is not None:
+            found.append(above)
         return found[::-1]
 
     def actions(self) -> tuple[str, ...]:

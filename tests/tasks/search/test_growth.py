@@ -133,3 +133,19 @@ def test_a_child_that_two_steps_lead_to_is_not_both_taken_and_rejected(digits, p
         tree = run_now(grown(Half(), growth))
         assert [n for n in tree.nodes.values() if (n.status is NodeStatus.REJECTED) != ("-" in n.node_id)] == []
         assert len(tree.nodes) == 3
+
+
+def test_a_step_back_to_the_root_is_an_edge_and_not_a_parent(digits, plot):
+    class Round(digits):
+        def key(self, state):
+            return str(sum(map(int, state)) % 3)
+
+    domain = Round(goal="1111")
+    tree = run_now(tree_with(domain, plot, merge="states"))
+    assert len(tree.nodes) == 3
+    assert any(edge.child is tree.root for node in tree.nodes.values() for edge in node.edges)
+    assert tree.root.parent is None
+    assert [node.node_id for node in tree.nodes["0,1"].lineage()] == ["0", "0,1"]
+    again = tree_of(*documents(tree, domain), domain.read)
+    assert documents(again, domain) == documents(tree, domain)
+    assert again.nodes["0,1"].lineage()[0] is again.root
