@@ -7,13 +7,14 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints/core.txt | cksum | tr -d ' ')
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-lean test-vllm test-full bench lint install clean
+.PHONY: help demo test test-lean test-vllm test-train test-full bench lint install clean
 
 help:
 	@echo "make demo       the main job from end to end, on the CPU, in minutes"
 	@echo "make test       lint, types and the test suite"
 	@echo "make test-lean  the Lean verifier against a real Lean"
 	@echo "make test-vllm  the same engine tests against a real vLLM on the CPU"
+	@echo "make test-train what trainers load, through TRL's own preparation of data sets"
 	@echo "make test-full  the long forms: kill x 100, soak, millions of rows"
 	@echo "make bench      the benchmarks"
 	@echo "make clean      remove what the targets made"
@@ -48,8 +49,12 @@ test-vllm: $(READY)
 	@VENV=$(VENV) tests/vllm/setup.sh
 	@$(BIN)/python -m pytest -s -m vllm tests/tasks/engines --durations=5
 
+test-train: $(READY)
+	@PYTHON=$(BIN)/python tests/train/setup.sh
+	@.venv-train/bin/python -m pytest -m train tests/train --durations=5
+
 test-full: $(READY)
-	@$(BIN)/python -m pytest -m "not vllm and not lean"
+	@$(BIN)/python -m pytest -m "not vllm and not lean and not train"
 
 bench: $(READY)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -130,6 +130,15 @@ class ViewsSpec(_Model):
     pass_rate: tuple[float, float] = Field((0.0, 1.0), description="rl: problems whose pass rate lies inside")
     include_test: bool = Field(False, description="let a benchmark's test split into training views")
     tokenizer: str | None = Field(None, description="a tokenizer folder or Hub id, or 'local'; adds tokenized forms")
+    mined: list[Literal["corrections", "splices", "preference", "step_preference", "unpaired", "stepwise"]] = Field(
+        ["corrections", "splices", "preference", "step_preference", "unpaired", "stepwise"],
+        description="views of what was mined; built where there is a mining section",
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="longer splices are left out of their tokenized form, for a trainer would cut their answer",
+    )
 
     @model_validator(mode="after")
     def _band(self) -> ViewsSpec:

@@ -129,6 +129,39 @@ class Tokenizer:
             labels[first:after] = encoding.ids[first:after]
         return list(encoding.ids), labels
 
+    def tokenize_spans(
+        self, messages: Sequence[Message], spans: Sequence[tuple[int, int]]
+    ) -> tuple[list[int], list[int], int]:
+        """``(input_ids, labels, straddling)`` of a conversation whose last turn is trained on in ``spans`` alone.
+
+        ``spans`` are code-point offsets in the last turn's content. A token is trained on where all of it lies inside them, and the
+        token that closes the turn where its end does; ``straddling`` counts the tokens that lie on both sides of an edge.
+        """
+        text = self.render(messages)
+        start, end = self._span(messages, len(messages) - 1, text)
+        content = messages[-1]["content"]
+        stripped = 0 if end - start == len(content) else len(content) - len(content.lstrip())
+        trained = bytearray(len(text))
+        for first, last in spans:
+            low, high = max(start, start + first - stripped), min(end, start + last - stripped)
+            trained[low:high] = b"\x01" * max(0, high - low)
+        encoding = self._encoder.encode(text, add_special_tokens=False)
+        ids = list(encoding.ids)
+        labels, straddling = [IGNORED] * len(ids), 0
+        for place, (first, last) in enumerate(encoding.offsets):
+            inside = trained.count(1, first, last)
+            if inside and inside == last - first:
+                labels[place] = ids[place]
+            elif inside:
+                straddling += 1
+        closing = _first_token(encoding, end, len(text))
+        while closing < len(ids) and ids[closing] not in self._special_ids:
+            closing += 1
+        ends = closing < len(ids) and end > start and trained[end - 1]
+        if ends and not text[end : encoding.offsets[closing][0]].strip():
+            labels[closing] = ids[closing]
+        return ids, labels, straddling
+
     def _spans(self, messages: Sequence[Message], text: str) -> list[tuple[int, int]]:
         """Where each assistant turn's content stands in the rendered conversation."""
         return [

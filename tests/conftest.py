@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -183,3 +184,29 @@ def said() -> type[Said]:
 @pytest.fixture
 def by_rule() -> Callable[..., tuple[str, str, str, str]]:
     return rule
+
+
+@pytest.fixture(scope="session")
+def solutions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve sums, each solved right and wrong by one model: JSON lines for ``tracemill import --map columns``."""
+    path = tmp_path_factory.mktemp("solutions") / "solutions.jsonl"
+    with path.open("w", encoding="utf-8") as out:
+        for n in range(12):
+            a, b, c = 3 + n, 4 + 2 * n, 2 + n
+            for k, slip in enumerate((0, 0, 0, 0, 1, 2, 3)):
+                first, total = a + b + slip, a + b + slip + c
+                steps = [
+                    f"Ann has {a} pens and gets {b} more.",
+                    f"So {a} + {b} = {first} pens{'.' if slip else '!' * (k + 1)}",
+                    f"Then {first} + {c} = {total}.",
+                    f"The answer is \\boxed{{{total}}}.",
+                ]
+                row = {
+                    "prompt": f"Ann has {a} pens, gets {b} and then {c}. How many has she?",
+                    "gold": str(a + b + c),
+                    "model": "m",
+                    "sample": k,
+                    "output": "\n\n".join(steps),
+                }
+                out.write(json.dumps(row) + "\n")
+    return path

@@ -18,7 +18,7 @@ TABLES: Final[Mapping[str, frozenset[str]]] = {
 }
 VIEWS: Final[Mapping[str, frozenset[str]]] = {
     "pairs": frozenset({"corrections"}),
-    "preferences": frozenset({"preference", "unpaired"}),
+    "preferences": frozenset({"preference", "step_preference", "unpaired"}),
     "splices": frozenset({"splices"}),
 }
 

@@ -55,6 +55,12 @@ _LICENCES: Final = frozenset(
 _ABOUT: Final = {
     "sft": "Verified conversations to fine-tune on: only traces whose final verdict is `correct` by a rule verifier.",
     "rl": "One row a problem: prompt, gold answer, verifier with its inputs, and the pass rate of a reference policy.",
+    "corrections": "A conversation that asks to check a solution, and the corrected one; right solutions that stay are among them.",
+    "splices": "Right solutions with wrong attempts before them, each doubted and left; `loss_spans` are offsets in the last turn.",
+    "preference": "A right (`chosen`) and a wrong (`rejected`) solution of one problem.",
+    "step_preference": "Two continuations of one prefix up to the first wrong step: the right one's step and the wrong one.",
+    "unpaired": "Solutions with a `label`, as many right as wrong ones of each problem.",
+    "stepwise": "Solutions in steps with a label each, up to the first wrong step.",
     "all": "Every trace that was not replaced by a longer one, right or wrong, with its verdict.",
     "unverified_mix": "As `sft` without the filter on correctness; the verdict stands beside.",
 }

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,13 +22,15 @@ from tracemill.tasks.provenance import STAGE as INVOCATION
 from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.store import Commit, Funnel, RunStore
-from tracemill.tasks.store.builds import VIEWS, counted, shard_of
+from tracemill.tasks.store.builds import MINE, VIEWS, counted, shard_of
 from tracemill.tasks.tokenizer import Tokenizer
-from tracemill.tasks.views import rl, rows, streams, tokenized
+from tracemill.tasks.views import learning, rl, rows, streams, tokenized
 from tracemill.tasks.views.select import TRACE_VIEWS, DropRows, Selection, select, trace_batches
 from tracemill.tasks.views.write import Generation, built
 
 STAGE: Final = VIEWS
+
+SPLICES: Final = "splices"
 
 #: Of the rules in this package; a build by other rules is another build.
 VERSION: Final = 2
@@ -41,13 +44,14 @@ def build_views(run: RunStore, spec: ViewsSpec, listener: Listener | None = None
     """
     tokenizer = tokenized.tokenizer_of(spec.tokenizer) if spec.tokenizer is not None else None
     build = _build_id(run, spec, tokenizer)
-    views = _schemas(spec, tokenizer)
+    mined = _mined(run, spec)
+    views = _schemas(spec, tokenizer, mined)
     builds = _builds(run)
     committed = builds[-1] if builds and builds[-1].info.get("build") == build else None
     if committed is not None and built(run.path, build, views):
         return [Funnel.of(document) for document in committed.info["funnels"]]
     with Generation(run.path, build, {view: (schema, _splits(spec)) for view, schema in views.items()}) as generation:
-        drops, funnels = _write(run, spec, tokenizer, generation, listener)
+        drops, funnels = _write(run, spec, tokenizer, generation, listener, mined)
         generation.close()
         if committed is None:
             documents = [funnel.document() for funnel in funnels]
@@ -76,9 +80,15 @@ def _build_id(run: RunStore, spec: ViewsSpec, tokenizer: Tokenizer | None) -> st
     return ids.digest("views", VERSION, spec.model_dump(mode="json"), template, sorted(read))
 
 
-def _schemas(spec: ViewsSpec, tokenizer: Tokenizer | None) -> dict[str, pa.Schema]:
+def _mined(run: RunStore, spec: ViewsSpec) -> list[str]:
+    """The views of what was mined, where anything was."""
+    return list(spec.mined) if any(commit.stage == MINE for commit in counted(run.commits())) else []
+
+
+def _schemas(spec: ViewsSpec, tokenizer: Tokenizer | None, mined: list[str]) -> dict[str, pa.Schema]:
     own = {rl.VIEW: rl.SCHEMA, streams.VIEW: streams.SCHEMA}
     schemas: dict[str, pa.Schema] = {view: own.get(view, rows.SCHEMA) for view in spec.names}
+    schemas |= {view: learning.SCHEMAS[view] for view in mined}
     if tokenizer is not None:
         metadata = {
             b"tracemill.tokenizer": tokenizer.name.encode(),
@@ -89,6 +99,8 @@ def _schemas(spec: ViewsSpec, tokenizer: Tokenizer | None) -> dict[str, pa.Schem
                 schemas[view + tokenized.SUFFIX] = tokenized.SCHEMA.with_metadata(metadata)
         if streams.VIEW in schemas:
             schemas[streams.VIEW + tokenized.SUFFIX] = streams.TOKENIZED.with_metadata(metadata)
+        if SPLICES in schemas:
+            schemas[SPLICES + tokenized.SUFFIX] = tokenized.SPLICED.with_metadata(metadata)
     return schemas
 
 
@@ -101,7 +113,12 @@ def _splits(spec: ViewsSpec) -> list[str]:
 
 
 def _write(
-    run: RunStore, spec: ViewsSpec, tokenizer: Tokenizer | None, generation: Generation, listener: Listener | None
+    run: RunStore,
+    spec: ViewsSpec,
+    tokenizer: Tokenizer | None,
+    generation: Generation,
+    listener: Listener | None,
+    mined: list[str],
 ) -> tuple[pa.Table, list[Funnel]]:
     wanted = [view for view in TRACE_VIEWS if view in spec.names]
     with connect([run]) as connection:
@@ -125,6 +142,8 @@ def _write(
                     generation.add(streams.VIEW + tokenized.SUFFIX, split, part)
             drops.append(told.drops.table())
             funnels += told.funnels()
+        for view in mined:
+            funnels += _write_mined(connection, view, spec, prompts, tokenizer, generation)
     if wanted:
         refused = _write_traces(run, made, selection, tokenizer, generation, listener)
         drops.append(refused.table())
@@ -135,6 +154,32 @@ def _write(
                 dropped_rows = {tokenized.REFUSED: lost[stage]} if lost[stage] else {}
                 funnels.append(Funnel(stage, funnel.rows_out, funnel.rows_out - lost[stage], dropped_rows))
     return pa.concat_tables(drops), funnels
+
+
+def _write_mined(
+    connection: duckdb.DuckDBPyConnection,
+    view: str,
+    spec: ViewsSpec,
+    prompts: rows.Prompts,
+    tokenizer: Tokenizer | None,
+    generation: Generation,
+) -> list[Funnel]:
+    """One view of what was mined, and its tokenized form where it has one."""
+    parts, refused, tokens = [Funnel(f"view:{view}", 0, 0)], Counter[str](), 0
+    for table, funnel in learning.rows_of(connection, view, spec, prompts):
+        parts.append(funnel)
+        for split, part in rows.in_view(table, pa.nulls(table.num_rows, pa.string())).items():
+            generation.add(view, split, part)
+            if tokenizer is not None and view == SPLICES:
+                made, lost = tokenized.tokenize_splices(tokenizer, part, spec.max_tokens)
+                generation.add(view + tokenized.SUFFIX, split, made)
+                refused, tokens = refused + lost, tokens + made.num_rows
+    dropped = sum((Counter(part.dropped) for part in parts), Counter[str]())
+    kept = sum(part.rows_out for part in parts)
+    funnels = [Funnel(parts[0].stage, sum(part.rows_in for part in parts), kept, dict(sorted(dropped.items())))]
+    if tokenizer is not None and view == SPLICES:
+        funnels.append(Funnel(parts[0].stage + tokenized.SUFFIX, kept, tokens, dict(sorted(refused.items()))))
+    return funnels
 
 
 def _write_traces(

@@ -1,4 +1,4 @@
-"""The view ``streams``: searches told as text, each beside its twin, the winning path alone; and spliced attempts.
+"""The view ``streams``: searches told as text, each beside its twin, the winning path alone. Splices have a view of their own.
 
 What must stay true: a stream is in only where its replay was faithful and its end verified (``verified``), and where its
 problem may be trained on; the tokenized form trains on exactly the loss spans, each token by where it begins; a twin is a
@@ -74,6 +74,7 @@ LEFT JOIN (SELECT subject_id, min(reason) AS reason FROM drops WHERE stage = 'pr
     ON f.subject_id = p.problem_id
 LEFT JOIN (SELECT tree_id, min(template_id) AS template_id FROM traces WHERE tree_id IS NOT NULL GROUP BY tree_id) m
     ON m.tree_id = s.tree_id
+WHERE s.linearizer <> 'splice'
 ORDER BY told, s.linearizer, s.stream_id
 """
 

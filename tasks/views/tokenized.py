@@ -6,6 +6,7 @@ worked examples of a few-shot prompt and the earlier turns of a conversation are
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 import pyarrow as pa
@@ -26,6 +27,24 @@ SCHEMA: Final = pa.schema(
         ("template_hash", pa.string()),
     ]
 )
+
+#: The tokenized form of splices, whose loss spans leave out what may be wrong.
+SPLICED: Final = pa.schema(
+    [
+        ("input_ids", pa.list_(pa.int32())),
+        ("labels", pa.list_(pa.int32())),
+        ("stream_id", pa.string()),
+        ("problem_id", pa.string()),
+        ("straddling", pa.int32()),  # tokens on both sides of a span's edge; none of them is trained on
+        ("tokenizer", pa.string()),
+        ("template_hash", pa.string()),
+    ]
+)
+#: The last trained token stands among so many at the end: the closing token and white space may follow it.
+_TAIL: Final = 4
+
+TOO_LONG: Final = "too_long"
+UNTRAINED: Final = "answer_without_loss"
 
 Tokens = tuple[list[int], list[int]]
 
@@ -60,6 +79,38 @@ def tokenize(tokenizer: Tokenizer, rows: pa.Table) -> tuple[pa.Table, dict[str, 
         rows = rows.append_column(name, pa.array(column, SCHEMA.field(name).type))
     traces = rows["trace_id"].to_pylist()
     return rows, {traces[index]: why for index, why in refused}
+
+
+def tokenize_splices(tokenizer: Tokenizer, rows: pa.Table, most: int | None) -> tuple[pa.Table, Counter[str]]:
+    """Rows of the view ``splices`` as rows of ``SPLICED``, and how many are left out for which reason.
+
+    One of more than ``most`` tokens is left out, and one whose last token carries no loss: neither would teach its answer.
+    """
+    made, refused = [], Counter[str]()
+    for row in rows.select(["messages", "loss_spans", "stream_id", "problem_id"]).to_pylist():
+        spans = [(span["start"], span["end"]) for span in row["loss_spans"]]
+        try:
+            ids, labels, straddling = tokenizer.tokenize_spans(row["messages"], spans)
+        except UsageError:
+            refused[REFUSED] += 1
+            continue
+        if most is not None and len(ids) > most:
+            refused[TOO_LONG] += 1
+        elif not any(label != IGNORED for label in labels[-_TAIL:]):
+            refused[UNTRAINED] += 1
+        else:
+            made.append(
+                {
+                    "input_ids": ids,
+                    "labels": labels,
+                    "stream_id": row["stream_id"],
+                    "problem_id": row["problem_id"],
+                    "straddling": straddling,
+                    "tokenizer": tokenizer.name,
+                    "template_hash": tokenizer.template_hash,
+                }
+            )
+    return pa.Table.from_pylist(made, schema=SPLICED), refused
 
 
 def last_turn_only(input_ids: list[int], labels: list[int]) -> Tokens:

@@ -192,3 +192,44 @@ def test_a_hub_name_that_cannot_be_fetched_says_so(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UsageError, match="no such folder, and the Hub did not give a tokenizer") as caught:
         load_tokenizer("nobody/nothing")
     assert "'local'" in str(caught.value.mend)
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted).map(tuple), max_size=4)
+SAID = st.text(alphabet="ab 7\n=é😀<>", min_size=1, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(said=SAID, spans=SPANS, template=st.sampled_from([CHATML, THINKING, EMPTY_THOUGHT, TRIMMING]))
+def test_only_tokens_that_lie_wholly_in_the_spans_are_trained_on(local, said, spans, template):
+    tokenizer = Tokenizer("test", local._encoder, ChatTemplate(template, {}, "test"))
+    messages = [user("?"), assistant(said)]
+    ids, labels, straddling = tokenizer.tokenize_spans(messages, spans)
+    text = tokenizer.render(messages)
+    start, end = tokenizer._span(messages, 1, text)
+    shift = start - (0 if end - start == len(said) else len(said) - len(said.lstrip()))
+    inside = {at + shift for low, high in spans for at in range(low, high) if start <= at + shift < end}
+    offsets = local._encoder.encode(text, add_special_tokens=False).offsets
+    crossing = 0
+    for token, label, (low, high) in zip(ids, labels, offsets, strict=True):
+        covered = [at in inside for at in range(low, high)]
+        if covered and all(covered):
+            assert label == token
+        elif low < end:
+            assert label == IGNORED
+        crossing += any(covered) and not all(covered)
+    assert straddling == crossing
+
+
+def test_a_turn_is_closed_where_its_end_is_trained_on(local):
+    messages = [user("?"), assistant("wrong so right")]
+    whole, _, _ = (tokens := local.tokenize_spans(messages, [(0, 14)]))
+    assert tokens[:2] == local.tokenize_chat(messages)
+    end = local.encode("<|im_end|>")[0]
+    assert end in local.tokenize_spans(messages, [(6, 14)])[1]
+    assert end not in local.tokenize_spans(messages, [(0, 5)])[1]
+    assert whole
+
+
+def test_spans_cannot_be_laid_over_what_a_template_drops(with_template):
+    with pytest.raises(UsageError, match="rewrites"):
+        with_template(DROPPING).tokenize_spans([user("?"), assistant("<think>so</think>7")], [(0, 5)])
