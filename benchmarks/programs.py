@@ -5,7 +5,8 @@ solutions per CPU-second, children included, against the human-eval harness (the
 same design written out here: a manager, a forked process, a guarded ``exec`` for each check), a bare fork that executes
 program and tests, and a bare fork and exec of an interpreter, in turns in one run. *Strict*: the reference solutions of
 HumanEval and MBPP, and recorded samples judged by the base tests and by HumanEval+'s inputs: the share of those that pass
-the base tests and are wrong.
+the base tests and are wrong. *Stage* (``--stage N``): N recorded samples as short answers and as answers of 32 KB, through
+the pool with one worker and with two.
 """
 
 from __future__ import annotations
@@ -53,10 +54,14 @@ def main() -> None:
         "--rounds", type=int, default=1, help="times that the reference solutions are checked for speed"
     )
     parser.add_argument("--speed", action="store_true", help="only the speed")
+    parser.add_argument("--stage", type=int, default=0, metavar="N", help="only N answers through the pool")
     parser.add_argument("--strict", action="store_true", help="only the strictness")
     options = parser.parse_args()
     if not DATA.exists():
         sys.exit(f"no data sets at {DATA}")
+    if options.stage:
+        stage(options.stage)
+        return
     if not options.strict:
         speed(problems("humaneval", "humaneval/problems.jsonl.gz"), options.rounds)
     if not options.speed:
@@ -209,6 +214,38 @@ def spawned(text: str) -> bool:
     return subprocess.run([sys.executable, "-I", "-S", "-B", "-c", text], capture_output=True).returncode == 0
 
 
+# -- the stage -----------------------------------------------------------------------------------------------------------
+
+
+def stage(count: int) -> None:
+    """Print CPU-seconds per 1,000 verdicts on short and long answers, and what a second worker brings."""
+    asked = {problem.source_row: problem for problem in problems("humaneval", "humaneval/problems.jsonl.gz")}
+    recorded = [
+        (asked[row["task_id"]], text)
+        for row in rows("humaneval_codegen16b_100/samples.jsonl.gz")
+        for text in row["samples"]
+    ]
+    recorded = [recorded[place * 7919 % len(recorded)] for place in range(count)]
+    thought = "<think>\n" + "Let me look at one more example before I write the function down.\n" * 480 + "</think>\n"
+    judge = build_verifier("code", time_limit=LIMIT)
+    for name, before in (("short", ""), ("32 KB", thought)):
+        candidates = [
+            candidate(p, str(place), f"{before}```python\n{p.prompt}{text}\n```\n")
+            for place, (p, text) in enumerate(recorded)
+        ]
+        walls = []
+        for workers in (1, 2):
+            begun, driver = time.perf_counter(), time.process_time()
+            verdicts = verify_all(judge, candidates, workers=workers)
+            walls.append(time.perf_counter() - begun)
+            used = sum(verdict.cpu_ms or 0.0 for verdict in verdicts) / 1e3
+            print(
+                f"{name} answers, {workers} worker{'s' * (workers > 1)}: {count} verdicts in {walls[-1]:.1f} s, "
+                f"{used / count * 1e3:.2f} CPU-seconds per 1,000, driver {(time.process_time() - driver) / count * 1e3:.2f}"
+            )
+        print(f"{name} answers: two workers are {walls[0] / walls[1]:.2f} times one (load {os.getloadavg()[0]:.1f})")
+
+
 # -- strictness ----------------------------------------------------------------------------------------------------------
 
 
@@ -287,7 +324,7 @@ def timed(what: str, work: Callable[[], list[Verdict]]) -> list[Verdict]:
     wall = time.perf_counter() - begun
     used = sum(verdict.cpu_ms or 0.0 for verdict in verdicts) / 1e3
     print(
-        f"{what}: {len(verdicts)} verdicts in {wall:.0f} s, {used:.0f} CPU-seconds with the programs' own ({used / max(len(verdicts), 1) * 1e3:.1f} per 1,000)"
+        f"{what}: {len(verdicts)} verdicts in {wall:.0f} s, {used:.0f} CPU-seconds with the programs' own ({used / max(len(verdicts), 1) * 1e3:.2f} per 1,000)"
     )
     return verdicts
 

@@ -91,18 +91,13 @@ def checks() -> Iterator[tuple[str, bool | None, str]]:
 def _sandbox() -> tuple[bool, str]:
     """Which walls stand around the programs of the verifier ``code``, found by putting them up."""
     from tracemill.schemas.errors import TracemillError
-    from tracemill.verifiers.code.layers import GIVEN_UP, described, missing
-    from tracemill.verifiers.code.server import close_servers, server_for
+    from tracemill.verifiers.code.layers import described
+    from tracemill.verifiers.code.verifier import walls
 
     try:
-        layers = server_for("programs").layers
+        return True, described(walls())
     except TracemillError as error:
-        return False, error.what
-    finally:
-        close_servers()
-    lacking = missing(layers)
-    given_up = [f"{name}: {GIVEN_UP[name][1]}, unless {GIVEN_UP[name][0]} is there" for name in lacking]
-    return not lacking, "; ".join([described(layers), *given_up])
+        return False, f"{error.what}; {error.mend}"
 
 
 def _module(name: str, mend: str) -> tuple[bool, str]:

@@ -19,6 +19,7 @@ from tracemill.schemas.recipe import SourceSpec
 from tracemill.schemas.records import Drop, Problem
 from tracemill.tasks.sources.aqua import aqua
 from tracemill.tasks.sources.clusters import cluster
+from tracemill.tasks.sources.code_contests import code_contests
 from tracemill.tasks.sources.countdown import countdown, game24
 from tracemill.tasks.sources.gsm8k import gsm8k
 from tracemill.tasks.sources.humaneval import humaneval
@@ -34,6 +35,7 @@ Source = Callable[[SourceSpec], Iterable[Problem | Drop]]
 
 SOURCES: Final[Mapping[str, Source]] = {
     "aqua": aqua,
+    "code_contests": code_contests,
     "countdown": countdown,
     "file": mapped,
     "game24": game24,

@@ -81,7 +81,16 @@ def supported(node: ast.expr) -> bool:
             for op, n in zip(part.ops, part.comparators, strict=True)
         ):
             return False
+        if isinstance(part, ast.BinOp) and not _asks(part):
+            try:
+                constant(part)
+            except Unsupported:  # too large for this place, or wrong
+                return False
     return True
+
+
+def _asks(node: ast.expr) -> bool:
+    return any(isinstance(part, ast.Name) and part.id == HOLE for part in ast.walk(node))
 
 
 def constant(node: ast.expr) -> Any:

@@ -15,7 +15,7 @@ from typing import Final
 #: Bytes of output beyond four times the expected ones.
 SPARE: Final = 1 << 16
 
-_DECIMAL: Final = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?")
+_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,4})?")
 
 
 def allowed(expected: str) -> int:

@@ -9,11 +9,12 @@ from typing import Any, Final
 from tracemill.schemas.enums import Outcome
 from tracemill.schemas.ids import canonical_json
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
+from tracemill.verifiers.code.inside.fence import Layers
 from tracemill.verifiers.code.judging import RUNS, Spent, judge_calls, judge_cases, judge_tests
 from tracemill.verifiers.code.layers import described, require
 from tracemill.verifiers.code.options import WALL, Options, options_of
 from tracemill.verifiers.code.program import helpers, program_of
-from tracemill.verifiers.code.server import ServerLost, server_for
+from tracemill.verifiers.code.server import ServerLost, close_servers, server_for
 from tracemill.verifiers.code.shapes import BadSpec, Calls, Cases, Shape, Tests, shape_of
 
 VERSION: Final = "1"
@@ -25,6 +26,16 @@ def prepare(config: Mapping[str, Any]) -> None:
     """Have a fork server ready. Raises TracemillError where it does not start, or this host lacks a protection."""
     options = _options(canonical_json(dict(config)))
     require(server_for("programs", options.packages).layers, options.without)
+
+
+def walls() -> Layers:
+    """What this host offers, found by putting it up. Raises TracemillError where a protection is missing."""
+    try:
+        layers = server_for("programs").layers
+        require(layers, ())
+    finally:
+        close_servers()
+    return layers
 
 
 def check(candidate: Candidate, config: Mapping[str, Any]) -> Judgement:

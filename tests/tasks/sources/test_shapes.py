@@ -120,7 +120,26 @@ def test_a_lean_statement_goes_without_its_body(body: str) -> None:
     assert statement_of(f"theorem a : (fun x := x) 1 = 1 {body}")[1] == "theorem a : (fun x := x) 1 = 1"
 
 
-@pytest.mark.parametrize("kind", ["gsm8k", "math", "aqua", "mbpp", "humaneval", "minif2f"])
+def test_code_contests_has_cases_in_either_form(jsonl: Jsonl) -> None:
+    cases = {"input": ["1 2\n"], "output": ["3\n"]}
+    row = {
+        "name": "sum",
+        "description": "Add.",
+        "public_tests": cases,
+        "private_tests": {"input": ["2 2\n"], "output": ["4\n"]},
+        "generated_tests": {"input": [], "output": []},
+        "time_limit": {"seconds": 1, "nanos": 500_000_000},
+        "solutions": {"language": [2, 3], "solution": ["int main", "print(sum(map(int, input().split())))"]},
+    }
+    problem = one("code_contests", jsonl([row]))
+    assert problem.verifier == "code"
+    assert problem.spec == {"cases": [["1 2\n", "3\n"], ["2 2\n", "4\n"]], "time_limit": 1.5}
+    assert problem.reference_solution == "print(sum(map(int, input().split())))"
+    short = one("code_contests", jsonl([{"problem": "Add.", "tests": {"inputs": ["1\n"], "outputs": ["1\n"]}}]))
+    assert short.spec == {"cases": [["1\n", "1\n"]]}
+
+
+@pytest.mark.parametrize("kind", ["gsm8k", "math", "aqua", "mbpp", "humaneval", "code_contests", "minif2f"])
 def test_a_column_that_a_shape_needs_and_the_file_lacks_is_an_error(jsonl: Jsonl, kind: str) -> None:
     path = jsonl([{"other": "x"}])
     with pytest.raises(DataError, match=r"row 1, column '.*\n.*the row has: other") as caught:
@@ -148,6 +167,7 @@ def test_a_column_that_a_later_row_lacks_is_a_drop(jsonl: Jsonl) -> None:
         ("aqua", "aqua/dev_test.jsonl.gz", 508, {"test": 254, "validation": 254}, {}),
         ("mbpp", "mbpp/full974.jsonl.gz", 974, {"test": 500, "train": 474}, {}),
         ("humaneval", "humaneval/problems.jsonl.gz", 164, {"test": 164}, {}),
+        ("code_contests", "code_contests/rllm_test.jsonl.gz", 165, {"train": 165}, {}),
         ("minif2f", "minif2f_lean4/statements.jsonl.gz", 488, {"test": 244, "validation": 244}, {}),
         ("file", "gsm_hard/test.jsonl.gz", 1319, {"train": 1319}, {}),
     ],

@@ -164,7 +164,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "m": lambda body, each: {str(key): each(item) for key, item in body.items()},
     "b": lambda body, each: bytes.fromhex(body),
     "y": lambda body, each: bytearray.fromhex(body),
-    "c": lambda body, each: complex(*(float(part) for part in body)),
+    "c": lambda body, each: complex(float(body[0]), float(body[1])),
     "q": lambda body, each: collections.deque(each(item) for item in body),
     "r": lambda body, each: range(*(each(part) for part in islice(body, 3))),
     "e": lambda body, each: decimal.Decimal(body),
