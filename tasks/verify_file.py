@@ -1,8 +1,8 @@
 """``tracemill verify``: candidates from a JSON-lines file, verdicts to Parquet; no run needed.
 
 What must stay true: one row of ``verdicts`` for each line, in the file's order and number, blank lines apart. A line that
-cannot be read is an ``error`` row that names its line number (its subject is ``line N``); an id that comes twice ends
-the command. Memory is bounded by ``CHUNK`` lines or ``CHUNK_CHARS`` characters, whatever the file's size; the result
+cannot be read is an ``error`` row that names its line number (its subject is its id, or ``line N`` where it has none); an id
+that comes twice ends the command. Memory is bounded by ``CHUNK`` lines or ``CHUNK_CHARS`` characters, whatever the file's size; the result
 appears under its name only when it is complete.
 """
 
@@ -49,6 +49,7 @@ Verify = Callable[[list[Candidate]], Awaitable[list[Verdict]]]
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
     line: int
+    subject_id: str
     why: str
     text: str
 
@@ -139,7 +140,7 @@ def _read(file: IO[bytes], path: str) -> Iterator[Candidate | _Unreadable]:
         if not line.strip():
             continue
         item = _candidate(line, line_number)
-        subject = item.subject_id if isinstance(item, Candidate) else f"line {item.line}"
+        subject = item.subject_id
         key = blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if key in seen:
             raise UsageError(
@@ -152,8 +153,10 @@ def _read(file: IO[bytes], path: str) -> Iterator[Candidate | _Unreadable]:
 
 
 def _candidate(line: bytes, number: int) -> Candidate | _Unreadable:
+    subject_id = f"line {number}"
+
     def bad(why: str) -> _Unreadable:
-        return _Unreadable(number, why, line[:200].decode("utf-8", "replace"))
+        return _Unreadable(number, subject_id, why, line[:200].decode("utf-8", "replace"))
 
     try:
         row = json.loads(line)
@@ -164,6 +167,7 @@ def _candidate(line: bytes, number: int) -> Candidate | _Unreadable:
     subject = row.get("id")
     if isinstance(subject, bool) or not isinstance(subject, str | int):
         return bad("no id (a string or an integer)")
+    subject_id = str(subject)
     response = row.get("response")
     if not isinstance(response, str):
         return bad("no response (a string)")
@@ -242,4 +246,4 @@ def _error(verifier: Verifier, item: _Unreadable) -> Verdict:
     judgement = Judgement(
         Outcome.ERROR, f"line {item.line}: {item.why}", evidence={"line": item.line, "text": item.text}
     )
-    return verifier.verdict(f"line {item.line}", digest("i", item.text)[2:], judgement)
+    return verifier.verdict(item.subject_id, digest("i", item.text)[2:], judgement)

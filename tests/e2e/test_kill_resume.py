@@ -111,7 +111,7 @@ def killed_runs(kills: int, command: str, path: Path, out: Path, environment: di
             time.sleep(0.003)
         if child.poll() is None:
             hit += 1
-        os.killpg(child.pid, signal.SIGKILL)
+            os.killpg(child.pid, signal.SIGKILL)
         child.wait()
     return hit
 

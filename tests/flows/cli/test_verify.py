@@ -21,7 +21,7 @@ LINES = "\n".join(
         '{"id": 7, "response": "nothing here\\nor there", "gold": "2"}',
     ]
 )
-FOUND = [("right", "correct"), ("line 3", "error"), ("wrong", "incorrect"), ("line 5", "error"), ("7", "unparsed")]
+FOUND = [("right", "correct"), ("line 3", "error"), ("wrong", "incorrect"), ("no response", "error"), ("7", "unparsed")]
 
 
 @pytest.fixture(autouse=True)
