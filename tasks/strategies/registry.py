@@ -12,6 +12,8 @@ from tracemill.tasks.strategies import symbolic_search as on_states
 from tracemill.tasks.strategies.base import Context, Made, Strategy
 from tracemill.tasks.strategies.samples import samples
 from tracemill.tasks.strategies.star import star
+from tracemill.tasks.strategies.tactic_search import PARAMETERS as OF_TACTICS
+from tracemill.tasks.strategies.tactic_search import tactic_search
 from tracemill.tasks.strategies.text_search import DEFAULTS as SEARCHES_OF_TEXT
 from tracemill.tasks.strategies.text_search import parameters, text_search
 
@@ -38,6 +40,7 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "samples": samples,
     "self_consistency": samples,
     "star": star,
+    "tactic_search": tactic_search,
     **{name: _search(name) if name in on_states.SHARED else text_search(name) for name in SEARCHES_OF_TEXT},
     **{name: on_states.symbolic_search(name) for name in on_states.ALONE},
 }
@@ -47,6 +50,7 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     "samples": frozenset(),
     "self_consistency": frozenset(),
     "star": frozenset({"hint"}),
+    "tactic_search": OF_TACTICS,
     **{
         name: parameters(name) | on_states.parameters(name) if name in on_states.SHARED else parameters(name)
         for name in SEARCHES_OF_TEXT

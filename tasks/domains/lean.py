@@ -1,0 +1,144 @@
+"""Proofs by tactics: a state is the goals that are left, a step a tactic.
+
+What must stay true: equal goals are one state, however they were reached; a tactic that changes nothing, or fails, is no step; a
+proof is a goal only by the ``lean`` verifier, which sees the whole theorem anew. ``proved`` goes up the tree by itself: a state
+holds all goals that are left, so whatever leads to a goal is proved (``linearize.base.winning_ids``).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracemill.schemas.errors import DataError
+from tracemill.schemas.records import Problem
+from tracemill.tasks.domains.base import Draw, Rollout, Step
+from tracemill.tasks.domains.lean_tactics import Names, portfolio
+from tracemill.tasks.search.rng import SplitMix
+from tracemill.verifiers.lean.tactics import TacticProver, TacticState, canonical_goals, script
+
+#: From the goals and a number to at most so many (tactic, log-probability), by an engine for one.
+Propose = Callable[[tuple[str, ...], int, Draw], Awaitable[Sequence[tuple[str, float | None]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The tactics so far and the goals that they leave; none when it is finished."""
+
+    tactics: tuple[str, ...]
+    goals: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Lean:
+    """The domain of one theorem at a time, on ``prover``. ``verify`` gives the reward of a finished proof's text.
+
+    ``propose`` asks somebody else for tactics; without it they are the built-in portfolio's, with or without the
+    ``finishing`` ones. ``most`` is the longest proof in tactics. ``calls`` counts the tactics that were tried; with a ``budget``
+    of them a state is given no more than are left, and in the end none.
+    """
+
+    prover: TacticProver
+    verify: Callable[[str], float]
+    finishing: bool = True
+    propose: Propose | None = None
+    most: int = 24
+    budget: int | None = None
+    calls: int = 0
+    name: str = "lean"
+    step_tokens: int | None = None
+    rollout_tokens: int | None = None
+    statement: str = ""
+    header: str = ""
+    _names: Names = field(default_factory=Names, repr=False)
+    _held: dict[tuple[str, ...], TacticState] = field(default_factory=dict, repr=False)
+
+    def initial(self, problem: Problem) -> Proof:
+        """Raises ``DataError`` for a problem without a statement, or with one that Lean does not take."""
+        statement = problem.spec.get("statement")
+        if not isinstance(statement, str):
+            raise DataError("the problem has no Lean statement", where=f"problem {problem.problem_id}")
+        self.statement, self.header = statement, str(problem.spec.get("header") or "")
+        self._held.clear()
+        self._names = Names.of(self.header)
+        self.prover.reset()
+        return self._proof(self.prover.start(self.statement, self.header))
+
+    def expand(self, state: Proof, k: int | None, draw: Draw) -> Any:
+        """Every tactic that leads on; at most the ``k`` likeliest of the portfolio that do, the likeliest first."""
+        if self.propose is not None:
+            return self._proposed(state, k, draw)
+        return self._portfolio(state, k)
+
+    def terminal(self, state: Proof) -> float | None:
+        if state.goals:
+            return None
+        return self.verify(script(self.statement, state.tactics))
+
+    def value(self, state: Proof, draw: Draw) -> float:
+        """In (0, 1]: fewer and shorter goals are better."""
+        return 1.0 / (1.0 + len(state.goals) + sum(map(len, state.goals)) / 400.0)
+
+    def rollout(self, state: Proof, draw: Draw) -> Rollout:
+        """Random steps of the portfolio, weighed as it weighs them, to an end."""
+        rng = SplitMix(draw.seed)
+        while state.goals and len(state.tactics) < self.most:
+            steps = self._portfolio(state, None)
+            if not steps:
+                return Rollout(0.0, text="\n".join(state.tactics))
+            state = steps[rng.below(len(steps))].state
+        return Rollout(self.terminal(state) or 0.0, text="\n".join(state.tactics))
+
+    def key(self, state: Proof) -> str | None:
+        return canonical_goals("\n\n".join(state.goals)) if state.goals else None
+
+    def show(self, state: Proof) -> str:
+        return json.dumps({"tactics": list(state.tactics), "goals": list(state.goals)}, ensure_ascii=False)
+
+    def read(self, text: str) -> Proof:
+        found = json.loads(text)
+        return Proof(tuple(found["tactics"]), tuple(found["goals"]))
+
+    def _portfolio(self, state: Proof, k: int | None) -> list[Step[Proof]]:
+        weighed = portfolio(state.goals, finishing=self.finishing, names=self._names)
+        total = math.fsum(weight for _, weight in weighed)
+        steps = self._steps(state, [(tactic, math.log(weight / total)) for tactic, weight in weighed])
+        steps.sort(key=lambda step: -(step.logprob or 0.0))
+        return steps if k is None else steps[:k]
+
+    async def _proposed(self, state: Proof, k: int | None, draw: Draw) -> list[Step[Proof]]:
+        assert self.propose is not None
+        if k is None:
+            raise DataError("an engine has no list of all tactics", where="k", mend="say how many are wanted")
+        proposed = self.propose(state.goals, k, draw)
+        given = await proposed if inspect.isawaitable(proposed) else proposed
+        return self._steps(state, list(dict(given).items()))
+
+    def _steps(self, state: Proof, tactics: Sequence[tuple[str, float | None]]) -> list[Step[Proof]]:
+        if not state.goals or len(state.tactics) >= self.most:
+            return []
+        if self.budget is not None:
+            tactics = tactics[: max(0, self.budget - self.calls)]
+        self.calls += len(tactics)
+        here = self._held.get(state.tactics) or TacticState(self.statement, self.header, state.goals, state.tactics)
+        seen = {self.key(state)}
+        steps = []
+        for (tactic, logprob), outcome in zip(tactics, self.prover.step(here, [t for t, _ in tactics]), strict=True):
+            if outcome.done:
+                after = Proof((*state.tactics, tactic), ())
+            elif outcome.state is not None:
+                after = self._proof(outcome.state)
+            else:
+                continue
+            if self.key(after) not in seen:
+                seen.add(self.key(after))
+                steps.append(Step(tactic, after, logprob))
+        return steps
+
+    def _proof(self, state: TacticState) -> Proof:
+        self._held[state.tactics] = state
+        return Proof(state.tactics, state.goals)

@@ -1,0 +1,137 @@
+"""Proof search as a strategy: a tree of tactics over a theorem, and the proof that it found as the attempt.
+
+What must stay true: no engine is asked, and a tree depends on the problem, the parameters and the Lean that is installed; a proof is
+one only by the problem's own verifier, which sees the whole theorem anew; the attempt is the proof, or without one the tactics that got
+furthest, which the verifier then judges. One Lean process walks, in a thread of its own, for all problems of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, Final
+
+from tracemill.schemas import ids
+from tracemill.schemas.enums import FinishReason, Outcome, TraceKind
+from tracemill.schemas.errors import UsageError
+from tracemill.tasks.domains.lean import Lean, Proof
+from tracemill.tasks.engines.base import Completion
+from tracemill.tasks.linearize.fit import tell, token_counter
+from tracemill.tasks.linearize.registry import build_linearizer
+from tracemill.tasks.search.budget import Budgets
+from tracemill.tasks.search.drive import run_now
+from tracemill.tasks.search.growth import Growth, grown, plant
+from tracemill.tasks.search.registry import build_search, parameter_names
+from tracemill.tasks.search.rows import edge_rows, node_rows, tree_row
+from tracemill.tasks.search.tree import Plot, Tree
+from tracemill.tasks.search.values import Own
+from tracemill.tasks.strategies.base import Context, Draft, Made
+from tracemill.verifiers.lean.tactics import TacticEnvironment, TacticProver, script
+
+#: Tactics tried for one theorem, and the searches that make sense over them.
+CALLS: Final = 400
+SEARCHES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "best_first": {"by": "logprob"},
+    "mcts": {"iterations": 100, "stop_at_goal": True},
+}
+_OURS: Final = (
+    "search",
+    "finishing",
+    "calls",
+    "most",
+    "streams",
+    "stream_tokens",
+    "tokenizer",
+    "max_nodes",
+    "max_seconds",
+)
+PARAMETERS: Final = frozenset((*_OURS, *(name for search in SEARCHES for name in parameter_names(search))))
+
+_WALKER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lean-search")
+
+
+async def tactic_search(context: Context) -> Made:
+    """Search for a proof of the problem's ``statement``."""
+    return await search_with(context, environment)
+
+
+async def search_with(context: Context, prover: Callable[[], TacticProver]) -> Made:
+    """``tactic_search`` on the prover that ``prover`` gives, in the thread of its own that walks."""
+    given = context.parameters
+    unknown = sorted(set(given) - PARAMETERS)
+    if unknown:
+        raise UsageError(f"strategy 'tactic_search' has no parameter {unknown[0]!r}", where="strategy.parameters")
+    name = str(given.get("search", "best_first"))
+    if name not in SEARCHES:
+        raise UsageError(
+            f"no proof search {name!r}", where="strategy.parameters.search", mend=f"known: {', '.join(SEARCHES)}"
+        )
+    loop = asyncio.get_running_loop()
+
+    async def judged(text: str) -> float:
+        return float((await context.verify(text, FinishReason.STOP.value)).outcome is Outcome.CORRECT)
+
+    def verify(text: str) -> float:  # called in the walker's thread
+        return asyncio.run_coroutine_threadsafe(judged(text), loop).result()
+
+    seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
+    domain, tree = await loop.run_in_executor(_WALKER, lambda: _grown(context, name, prover(), verify, seed))
+    told = tell(
+        tree,
+        domain,
+        [build_linearizer(linearizer) for linearizer in given.get("streams", ["stream_of_search"])],
+        most=given.get("stream_tokens"),
+        count=token_counter(given.get("tokenizer")),
+    )
+    best = tree.best_leaf
+    proved = best is not None and best.goal
+    end = best if best is not None and proved else max(tree.nodes.values(), key=lambda n: (n.depth, -n.created))
+    completion = Completion(script(domain.statement, end.state.tactics), FinishReason.STOP.value, completion_tokens=0)
+    draft = Draft(
+        str(context.index),
+        TraceKind.SAMPLE,
+        context.template,
+        completion,
+        seed,
+        tree_id=tree.tree_id,
+        node_id=end.node_id,
+    )
+    rows: dict[str, Any] = {
+        "trees": [tree_row(tree)],
+        "nodes": node_rows(tree, domain.show),
+        "edges": edge_rows(tree),
+        "streams": [stream.row(tree.tree_id, proved) for stream in told.streams],
+        "drops": [drop.row() for drop in told.drops],
+    }
+    return Made([draft], rows)
+
+
+def _grown(
+    context: Context, name: str, prover: TacticProver, verify: Callable[[str], float], seed: int
+) -> tuple[Lean, Tree[Proof]]:
+    given = {**SEARCHES[name], **context.parameters}
+    budgets = Budgets(nodes=given.get("max_nodes"), seconds=given.get("max_seconds"))
+    search = build_search(name, {key: given[key] for key in parameter_names(name) if key in given})
+    domain = Lean(
+        prover,
+        verify,
+        finishing=bool(given.get("finishing", True)),
+        most=int(given.get("most", 24)),
+        budget=int(given.get("calls", CALLS)),
+    )
+    state = domain.initial(context.problem)
+    plot = Plot(context.problem.problem_id, context.policy_id, name, {"domain": "lean", **given}, seed)
+    tree = plant(domain, plot, state, budgets)
+    value = Own() if name == "mcts" else None
+    return domain, run_now(grown(search, Growth(domain, tree, budgets=budgets, value=value, merge="states")))
+
+
+@lru_cache(maxsize=1)
+def environment() -> TacticEnvironment:
+    """The Lean process of this run; installed and started where it is first needed, ended with us."""
+    made = TacticEnvironment()
+    atexit.register(made.close)
+    return made
