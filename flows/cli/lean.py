@@ -59,6 +59,7 @@ def rows() -> list[tuple[str, bool, str]]:
     """(what, whether it is here, detail) of each back end. Starts nothing."""
     from tracemill.schemas.errors import TracemillError
     from tracemill.verifiers.lean.install import installed, location
+    from tracemill.verifiers.lean.native import find
 
     try:
         toolchain = installed()
@@ -69,4 +70,10 @@ def rows() -> list[tuple[str, bool, str]]:
         embedded = (False, f"run 'tracemill lean install' (it goes to {where})")
     else:
         embedded = (True, f"{toolchain.version} with Init and Std, in {where}")
-    return [("lean embedded", *embedded)]
+    tools = find()
+    if tools is None:
+        native = (False, "no lean on the PATH; with elan, Mathlib projects can be checked")
+    else:
+        checker = "with leanchecker" if tools.checker else "without leanchecker"
+        native = (True, f"{tools.lean}, {'with lake' if tools.lake else 'without lake'}, {checker}")
+    return [("lean embedded", *embedded), ("lean native", *native)]

@@ -23,6 +23,7 @@ from tracemill.tasks.sources.code_contests import code_contests
 from tracemill.tasks.sources.countdown import countdown, game24
 from tracemill.tasks.sources.gsm8k import gsm8k
 from tracemill.tasks.sources.humaneval import humaneval
+from tracemill.tasks.sources.leandojo import leandojo
 from tracemill.tasks.sources.mapped import mapped
 from tracemill.tasks.sources.math import math
 from tracemill.tasks.sources.mbpp import mbpp
@@ -42,6 +43,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     "gsm8k": gsm8k,
     "hub": mapped,
     "humaneval": humaneval,
+    "leandojo": leandojo,
     "math": math,
     "mbpp": mbpp,
     "minif2f": minif2f,

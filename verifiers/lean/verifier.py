@@ -17,7 +17,9 @@ from tracemill.schemas.errors import UsageError
 from tracemill.schemas.ids import digest
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
 from tracemill.verifiers.lean import choose
+from tracemill.verifiers.lean.kimina import KiminaServer
 from tracemill.verifiers.lean.levels import ProofLevel
+from tracemill.verifiers.lean.native import second_check
 from tracemill.verifiers.lean.policy import policy
 from tracemill.verifiers.lean.process import LeanLost, LeanProcess
 from tracemill.verifiers.lean.submission import (
@@ -50,10 +52,12 @@ class _Session:
     """The Lean processes of one worker: the one that reads submissions and, where asked for, the one that only reads declarations."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        backend = choose.backend(str(config["backend"]), config.get("project"))
+        backend = choose.backend(str(config["backend"]), config.get("project"), config.get("address"))
         self.config = config
         self.level = ProofLevel(config["level"])
-        self.reader = LeanProcess(backend, policy(config["commands"]))
+        self.reader: LeanProcess | KiminaServer = (
+            KiminaServer(backend) if backend.name == "kimina" else LeanProcess(backend, policy(config["commands"]))
+        )
         self.judge = LeanProcess(backend, policy())
         self.backend = backend
 
@@ -84,6 +88,12 @@ class _Session:
             else:
                 answer.update({key: again[key] for key in _CHECKS if again.get(key)})
                 answer["timeout"] = answer.get("timeout") or again.get("timeout")
+        if self.level is ProofLevel.SECOND_CHECKER and level is ProofLevel.REPLAY_FRESH_PROCESS:
+            why = second_check(self.backend, request, limit)
+            if why is None:
+                level = ProofLevel.SECOND_CHECKER
+            else:
+                answer["replay"] = [f"leanchecker: {why}"]
         return answer, level
 
 
@@ -232,6 +242,8 @@ def _outcome(answer: Mapping[str, Any], level: ProofLevel, wanted: ProofLevel) -
         )
     if answer.get("stopped"):
         return Outcome.UNPARSED, f"command not allowed: {answer['stopped'].removeprefix('Lean.Parser.')}"
+    if any("sorryAx" in said for said in answer.get("axioms") or ()):
+        return Outcome.INCORRECT, f"axioms: {answer['axioms'][0]}"[:300]  # at no level is it a proof
     if level.reaches(wanted):
         return Outcome.CORRECT, f"proved, level {level.value}"
     for key, what in (("axioms", "axioms"), ("statement", "another statement"), ("replay", "the kernel refuses it")):
@@ -267,6 +279,7 @@ def _clipped(value: Any, limit: int) -> Any:
 _DEFAULTS: Final[dict[str, Any]] = {
     "backend": "auto",
     "project": None,
+    "address": None,
     "level": ProofLevel.REPLAY_SAME_PROCESS.value,
     "axioms": list(AXIOMS),
     "commands": [],
@@ -279,7 +292,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
 def verifier(options: Mapping[str, Any] | None = None) -> Verifier:
     """The ``lean`` verifier. The embedded back end is installed here where it is chosen and missing.
 
-    Options: ``backend`` (``auto``, ``embedded``, ``native``), ``project`` (a lake folder), ``level`` (the least for ``correct``),
+    Options: ``backend`` (``auto``, ``embedded``, ``native``, ``kimina``), ``project`` (a lake folder, native), ``address`` (kimina), ``level`` (the least for ``correct``),
     ``axioms`` (the allow-list), ``commands`` (allowed beside the default ones; ``any`` needs level ``replay_fresh_process``), ``imports``
     (roots of modules that a response may import), ``heartbeats``, ``time_limit`` (seconds). Raises UsageError for others.
     """
@@ -289,12 +302,18 @@ def verifier(options: Mapping[str, Any] | None = None) -> Verifier:
         raise UsageError(f"unknown option {unknown[0]!r} of the lean verifier", mend=f"use {', '.join(_DEFAULTS)}")
     config = {**_DEFAULTS, **given}
     wanted = _wanted(config)
-    backend = choose.backend(str(config["backend"]), config["project"], install=True)
+    backend = choose.backend(str(config["backend"]), config["project"], config["address"], install=True)
     if wanted.rank > choose.highest(backend).rank:
         raise UsageError(
             f"the {backend.name} back end ends at level {choose.highest(backend).value}, below {wanted.value}",
             where="verifier lean",
             mend=f"ask for level {choose.highest(backend).value}",
+        )
+    if config["commands"] == "any" and backend.name != "embedded":
+        raise UsageError(
+            f"the {backend.name} back end has no sandbox for a submission's code",
+            where="verifier lean",
+            mend="use backend embedded, or name the commands",
         )
     config |= {"backend": backend.name, "lean": backend.version, "level": wanted.value}
     return Verifier(
