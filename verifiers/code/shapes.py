@@ -7,6 +7,7 @@ cannot be read is ``BadSpec``, which is our error and not the candidate's.
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from tracemill.verifiers.code import expression
 from tracemill.verifiers.code.expression import HOLE, Unsupported, constant, evaluate, supported
 
 CHECK: Final = "check"
@@ -158,16 +158,15 @@ def _parsed(texts: tuple[str, ...], entry: str | None, setup: str) -> Shape:
     check = bool(checks) and not called
     if check and entry is None:
         raise BadSpec("tests with a check function need an entry_point")
-    own = entry or _inferred([s for _, s in statements])
+    own = entry or _inferred([s for _, s in statements], _bound(nodes))
     if not setup.strip():
         flat = _flat([s for _, s in statements], checks, own) if check else [(s, own) for _, s in statements]
         calls = None if flat is None else _as_calls(flat, own)
         if calls:
             return Calls(tuple(calls))
     wanted = {n.id for n in nodes if isinstance(n, ast.Name)}
-    written = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
     used = {n.value.id for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
-    return Tests(texts, own, setup, tuple(sorted(wanted)), tuple(sorted(used - written - _SILLY)), check)
+    return Tests(texts, own, setup, tuple(sorted(wanted)), tuple(sorted(used - _bound(nodes) - _SILLY)), check)
 
 
 def _name(node: ast.expr) -> str | None:
@@ -198,18 +197,41 @@ def _harmless(statement: ast.stmt) -> bool:
     return False
 
 
-def _inferred(statements: Sequence[ast.stmt]) -> str | None:
-    """The function that every assert calls: the program's, where the spec does not name it."""
+def _inferred(statements: Sequence[ast.stmt], own: set[str]) -> str | None:
+    """The function that every assert calls: the program's, where the spec does not name it. ``own`` are the tests' names.
+
+    A name of Python's is meant only where it is called with constants and no other name is there to be meant.
+    """
     common: list[str] | None = None
+    literal: set[str] = set()
     for statement in statements:
         if isinstance(statement, ast.Assert):
-            names = [
-                n.func.id for n in ast.walk(statement.test) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
-            ]
+            calls = [n for n in ast.walk(statement.test) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+            names = [name for call in calls if (name := _name(call.func)) is not None and name not in own]
+            literal |= {_name(call.func) or "" for call in calls if call.args and all(map(_is_constant, call.args))}
             common = names if common is None else [name for name in common if name in names]
-    if not common:
-        return None
-    return next((name for name in common if name not in expression.FUNCTIONS), common[0])
+    foreign = [name for name in common or () if not hasattr(builtins, name)]
+    return next(iter(foreign or [name for name in common or () if name in literal]), None)
+
+
+def _is_constant(node: ast.expr) -> bool:
+    try:
+        constant(node)
+    except Unsupported:
+        return False
+    return True
+
+
+def _bound(nodes: Sequence[ast.AST]) -> set[str]:
+    """The names that a text defines, imports or sets."""
+    found = {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    found |= {
+        (a.asname or a.name).partition(".")[0]
+        for n in nodes
+        if isinstance(n, ast.Import | ast.ImportFrom)
+        for a in n.names
+    }
+    return found | {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
 
 
 class _Cut(ast.NodeTransformer):

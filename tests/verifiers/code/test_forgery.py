@@ -104,6 +104,27 @@ def test_a_program_cannot_end_the_tests_early(judged):
         assert judged(f"def f(x):\n    {body}", {"tests": tests}).outcome is Outcome.INCORRECT
 
 
+def test_a_program_cannot_end_a_loop_of_the_tests(judged):
+    tests = "for got, want in zip(map(f, [1, 2]), [2, 3]):\n    assert got == want"
+    for kind in ("StopIteration", "StopAsyncIteration", "GeneratorExit"):
+        assert judged(f"def f(x): raise {kind}", {"tests": tests}).outcome is Outcome.INCORRECT
+    own = "class StopIteration(StopIteration): pass\ndef f(x): raise StopIteration"
+    assert judged(own, {"tests": tests}).outcome is Outcome.INCORRECT
+    derived = "class E(StopIteration): pass\ndef f(x): raise E"
+    assert judged(derived, {"tests": tests}).outcome is Outcome.INCORRECT
+    assert judged("def f(x): return x + 1", {"tests": tests}).outcome is Outcome.CORRECT
+
+
+def test_tests_in_functions_are_called(judged):
+    tests = "def test_one():\n    assert f(1) == 1\n\ndef test_two():\n    assert f(2) == 4\n"
+    assert judged("def f(x): return x * x", {"tests": tests, "entry_point": "f"}).outcome is Outcome.CORRECT
+    assert judged("def f(x): return 1", {"tests": tests, "entry_point": "f"}).outcome is Outcome.INCORRECT
+
+
+def test_tests_that_call_nothing_are_our_error(judged):
+    assert judged("def f(x): return x", {"tests": "x = 1\nassert x == 1"}).outcome is Outcome.ERROR
+
+
 def test_arguments_are_copies(judged):
     tests = ["x = [1, 2, 3]\nassert f(x) == sum(x)"]
     cheat = "def f(x):\n    x.clear()\n    return 0"

@@ -135,6 +135,10 @@ def test_the_function_that_is_tested_is_found_from_the_asserts():
 
     assert entry("assert set(common((1,), (2,))) == set()", "assert sorted(common((1,), (1,))) == [1]") == "common"
     assert entry("assert sum(10, 15) == 6", "assert sum(100, 150) == 93") == "sum"
+    assert entry("def near(a, b): return a == b\nassert near(f(1), 2)", "assert near(f(2), 3)") == "f"
+    assert entry("from math import isclose\nassert isclose(f(1), 2)") == "f"
+    assert entry("assert isinstance(f(1), int)", "assert all(f(n) for n in range(3))") == "f"
+    assert entry("assert isinstance(Stack.size, int)") is None
 
 
 @pytest.mark.parametrize(

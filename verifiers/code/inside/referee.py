@@ -14,7 +14,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from traceback import extract_tb
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final, NoReturn
 
 from tracemill.verifiers.code.inside.failure import described
@@ -24,6 +24,8 @@ from tracemill.verifiers.code.inside.plain import BAD, Encoder, NotPlain, decode
 FILE: Final = "<tests>"
 NAME: Final = "tests"
 _SHOWN: Final = 300
+#: Exceptions that end a loop of the tests without a word: raised by a program they are a failure.
+_ENDING: Final = frozenset({"StopIteration", "StopAsyncIteration"})
 
 
 class ProgramGone(BaseException):
@@ -157,6 +159,8 @@ class Remote:
 def _exception(said: Any) -> Exception:
     """An exception like the program's: of the nearest built-in class, under its own name where that is another."""
     names, message = [str(name) for name in said["raised"]], str(said["message"])
+    if _ENDING & set(names):
+        return ProgramExit(f"the program raised {names[0]}")
     for name in names:
         known = getattr(builtins, name, None)
         if isinstance(known, type) and issubclass(known, BaseException):
@@ -191,6 +195,14 @@ def _outcome(message: dict[str, Any], referee: Referee) -> dict[str, Any]:
     return {**place, "calls": referee.calls, "last": referee.last}
 
 
+def _functions(space: dict[str, Any]) -> None:
+    """Call the tests' functions ``test...()``, as pytest would, where nothing else did."""
+    for name, found in list(space.items()):
+        own = isinstance(found, FunctionType) and found.__module__ == NAME
+        if own and name.startswith("test") and found.__code__.co_argcount == 0:
+            found()
+
+
 def _run(message: dict[str, Any], referee: Referee, names: set[str]) -> dict[str, Any]:
     tests = ModuleType(NAME)
     sys.modules[NAME] = tests
@@ -220,6 +232,8 @@ def _run(message: dict[str, Any], referee: Referee, names: set[str]) -> dict[str
             exec(compile(text, FILE, "exec", dont_inherit=True), space)  # noqa: S102
         if message["check"]:
             space["check"](space[entry.rpartition(".")[2]])
+        if not referee.calls:
+            _functions(space)
     except ProgramGone:
         raise
     # Whatever a test raises is its verdict.
