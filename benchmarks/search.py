@@ -4,7 +4,7 @@
 
 A search's budget counts every node that it made, pruned ones included. Brute force is a depth-first search without value or
 threshold. Values: the sum heuristic for all; for the beam also the exact oracle, and the oracle told wrong one time in
-five. Playouts of MCTS are no nodes. All instances are solvable, so 100 % is the exhaustive oracle's own share.
+five. MCTS is UCT valued by four playouts, which are no nodes, and PUCT with the heuristic as prior and value. All instances are solvable, so 100 % is the exhaustive oracle's own share.
 
 The overhead is the CPU time of beam searches over text on the simulated engine with 256 requests in flight, less that of
 the same requests without a search, per node (limit 0.3 ms).
@@ -50,8 +50,12 @@ SEARCHES: dict[str, Plan] = {
     "dfs": ("dfs", lambda b: {}, "sum"),
     "bfs 5": ("bfs", lambda b: {"width": 5}, "sum"),
     "best-first": ("best_first", lambda b: {}, "sum"),
-    "mcts, heuristic": ("mcts", lambda b: {"iterations": 10_000, "k": None, "stop_at_goal": True}, "squashed"),
-    "mcts, playouts": ("mcts", lambda b: {"iterations": 10_000, "k": None, "stop_at_goal": True}, "playouts"),
+    "mcts, uct": ("mcts", lambda b: {"iterations": 10_000, "k": None, "stop_at_goal": True}, "playouts"),
+    "mcts, puct": (
+        "mcts",
+        lambda b: {"iterations": 10_000, "k": None, "selection": "puct", "stop_at_goal": True},
+        "squashed",
+    ),
     "beam": ("beam", lambda b: {"width": max(1, b // 40), "k": None}, "sum"),
     "beam, oracle": ("beam", lambda b: {"width": 1, "k": None}, "oracle"),
     "beam, noisy oracle": ("beam", lambda b: {"width": max(1, b // 40), "k": None}, "noisy"),
@@ -77,7 +81,9 @@ def goal_after(
 ) -> int | None:
     """How many nodes there were when the first goal was made; None where it was not within ``budget``."""
     own: Any = value_name if value_name in ("sum", "oracle", "none") else "sum"
-    domain, exact = Countdown(rational=rational, value_name=own), Countdown(rational=rational, value_name="oracle")
+    policy: Any = "sum" if parameters.get("selection") == "puct" else "uniform"
+    domain = Countdown(rational=rational, value_name=own, policy=policy)
+    exact = Countdown(rational=rational, value_name="oracle")
 
     def noisy(seen: State) -> float:
         """The oracle, told wrong one time in five: a function of the state."""

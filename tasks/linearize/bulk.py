@@ -1,7 +1,7 @@
 """Stream of Search by the hundred thousand: chunks of rows of ``streams`` and ``trees``, made by compiled code.
 
 What must stay true: memory is bounded by one chunk, whatever the count. ``nodes`` and ``edges`` are left out, because nothing
-is lost by it: ``mixture.searched`` grows the same tree again from the row of ``trees`` (a test does).
+is lost by it: ``mixture.mixed_of`` and ``searched`` grow the same tree again from its row of ``trees`` (a test does).
 """
 
 from __future__ import annotations

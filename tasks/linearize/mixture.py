@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
+from tracemill.schemas.records import Problem
 from tracemill.tasks.domains.countdown import Countdown, State
 from tracemill.tasks.domains.countdown_instances import Mixed
 from tracemill.tasks.search.breadth_first import BreadthFirst
@@ -16,6 +19,13 @@ from tracemill.tasks.search.values import Own
 
 #: The policy of trees that no model had a part in.
 SYMBOLIC = "symbolic"
+
+
+def mixed_of(tree: Mapping[str, Any], problem: Problem) -> Mixed:
+    """The instance and its search, from a row of ``trees`` and its problem: ``searched`` grows the tree again."""
+    parameters = json.loads(tree["parameters"])
+    state = Countdown().initial(problem)
+    return Mixed(tree["seed"], state, parameters["heuristic"], parameters.get("width", 0))
 
 
 def searched(mixed: Mixed, problem_id: str = "", budgets: Budgets | None = None) -> tuple[Countdown, Tree[State]]:

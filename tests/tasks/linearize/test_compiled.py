@@ -6,8 +6,9 @@ import pytest
 
 from tracemill.tasks.domains.countdown_instances import drawn, split_targets
 from tracemill.tasks.linearize import stream_of_search
+from tracemill.tasks.linearize.base import visited_path
 from tracemill.tasks.linearize.bulk import streams
-from tracemill.tasks.linearize.mixture import searched
+from tracemill.tasks.linearize.mixture import mixed_of, searched
 
 TRAIN = split_targets(4).train
 
@@ -41,3 +42,15 @@ def test_chunks_do_not_change_the_streams(chunk):
 def test_a_stream_does_not_depend_on_where_the_count_starts(chunk):
     (tail,) = streams(seed=11, count=50, first=150, targets=TRAIN)
     assert tail.streams["text"].to_pylist() == chunk.streams["text"].to_pylist()[150:]
+
+
+def test_the_nodes_that_are_left_out_are_rebuilt_from_the_tree_and_its_problem(chunk):
+    for index, row in enumerate(chunk.trees.to_pylist()[:60]):
+        problem = chunk.problems[index]
+        domain, tree = searched(mixed_of(row, problem), problem.problem_id)
+        assert tree.tree_id == row["tree_id"]
+        stream = stream_of_search.write(tree, domain)
+        assert stream.text == chunk.streams["text"][index].as_py()
+        explored = [n for n in tree.nodes.values() if n.status != "rejected"]
+        assert len(explored) - 1 == chunk.explored[index]
+        assert visited_path(tree, stream) == stream_of_search.parse(stream.text)
