@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from tracemill.schemas.enums import Outcome
+from tracemill.verifiers.answer import check
 from tracemill.verifiers.base import Candidate, Verdict
 from tracemill.verifiers.pool import verify_all
 from tracemill.verifiers.registry import build_verifier
@@ -230,6 +231,8 @@ def main() -> None:
         outcomes.update(v.judgement.outcome.value for v in verdicts[name])
     accepted = {name: [v.judgement.outcome is Outcome.CORRECT for v in found] for name, found in verdicts.items()}
 
+    speed(options.peer != "none")
+    settle(groups, accepted)
     if options.wrong:
         for name, rows in groups.items():
             for index, (row, verdict, yes) in enumerate(zip(rows, verdicts[name], accepted[name], strict=True)):
@@ -264,14 +267,47 @@ def main() -> None:
         f" valid rows beside them: {sum(a and r.equal for r, a in hostile)} of {valid} accepted"
     )
     print("our outcomes:", ", ".join(f"{name} {n}" for name, n in sorted(outcomes.items())))
-    speed({name: rows for name, rows in groups.items() if name not in cases}, options.peer != "none")
 
 
-def speed(groups: dict[str, list[Row]], with_peer: bool) -> None:
-    """Pairs per CPU-second on recorded outputs, each pair asked once of each side."""
+#: Options that a contradicted label may rest on, one at a time.
+SETTLING: tuple[dict[str, Any], ...] = (
+    {"ordered": True},
+    {"units": "strict"},
+    {"several": "last"},
+    {"chains": "last"},
+    {"last_number": True},
+    {"percent": "value"},
+    {"relations": "gold"},
+    {"variables": "any"},
+    {"decimal_comma": False},
+)
+
+
+def settle(groups: dict[str, list[Row]], accepted: dict[str, list[bool]]) -> None:
+    """Print how many labels the verdicts contradict in each set, and the option under which they would not."""
+    print("labels contradicted, and the option that settles them:")
+    for name, rows in groups.items():
+        counts: Counter[str] = Counter()
+        for row, yes in zip(rows, accepted[name], strict=True):
+            if yes != row.equal:
+                counts[f"{'accepted' if yes else 'rejected'}: {settling(row)}"] += 1
+        if counts:
+            print(f"  {name}: " + ", ".join(f"{n} {what}" for what, n in counts.most_common()))
+
+
+def settling(row: Row) -> str:
+    """The first option under which ``row`` is judged as its label says."""
+    for option in SETTLING:
+        found = check(Candidate("0", row.said, row.gold, {"options": {"symbolic": False, **row.options, **option}}), {})
+        if (found.outcome is Outcome.CORRECT) == row.equal:
+            return ", ".join(f"{name}={value}" for name, value in option.items())
+    return "no option"
+
+
+def speed(with_peer: bool) -> None:
+    """Pairs per CPU-second on all recorded outputs (a sample of them for Math-Verify), each pair asked once of each side."""
     rng = random.Random(7)
-    rows = [row for group in groups.values() for row in group]
-    distinct = list({(row.gold, row.said): row for row in rows}.values())
+    distinct = list({(row.gold, row.said): row for row in recorded(None)}.values())
     _, seconds = ours(distinct, 1)
     mine = len(distinct) / seconds
     print(

@@ -185,7 +185,9 @@ def _locate(response: str, finish_reason: str, last_number: bool, latest: bool) 
     line = (prose or text).strip()
     if line and len(line) <= LINE and "\n" not in line:
         computed = _COMPUTED.fullmatch(line)
-        return Extracted(computed[1] if computed else _only_value(line), "single line", "line")
+        said = computed[1] if computed else _only_value(line)
+        if not last_number or len(said.split()) < 3 or number(tidy(said)) is not None:
+            return Extracted(said, "single line", "line")
     concluded = _conclusion(tail)
     if concluded is not None:
         return Extracted(concluded, "conclusion", "conclusion")

@@ -88,6 +88,8 @@ def _unaskable(a: str, b: str) -> str | None:
         return "the answer is not plain words"
     if len(a) <= 3 and _LETTERED.match(a):
         return "the answer is not one letter"
+    if (":" in b) != (":" in a) or is_ratio(a):
+        return "a ratio beside something else"
     if "\\boxed" in b or "\\fbox" in b:
         return "boxes beside each other in a box"
     if _APART.search(b):

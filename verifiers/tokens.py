@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+#: Most tokens of an expression.
+LONGEST: Final = 240
 #: Functions of one argument, by their LaTeX name.
 FUNCTIONS: Final = frozenset(
     [
@@ -159,6 +161,8 @@ def tokens(text: str) -> list[tuple[str, str]]:
             found.append(("sign", "[" if token == r"\lbrack" else "]"))
         else:
             found.append((kind, token))
+    if len(found) > LONGEST:
+        raise Unread
     found.append(("end", ""))
     return found
 

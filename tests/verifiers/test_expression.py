@@ -95,6 +95,7 @@ def test_what_cannot_be_computed_is_undecided(text):
 
 def test_nesting_has_an_end():
     assert read("(" * 500 + "1" + ")" * 500) is None
+    assert read("a " * 499) is None
     assert read(r"\sqrt{" * 200 + "2" + "}" * 200) is None
 
 
