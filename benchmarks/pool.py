@@ -1,7 +1,8 @@
 """What the worker pool costs: CPU per verdict beyond the check, beside concurrent.futures; and what a second worker brings.
 
 ``python benchmarks/pool.py [--traces N] [--short-only]``. CPU is that of this process and its workers together; the ratio of wall times is
-the best of three, and means little on a busy machine, so the load is printed. The verification stage runs the answer
+the best of three, and means little on a busy machine, so the load is printed,
+and the driver's share of the CPU, which bounds what more workers can bring. The verification stage runs the answer
 verifier over recorded model outputs (``../shared/datasets``, else sums of our own), as they are and with 32 KB of thinking before.
 """
 
@@ -57,6 +58,11 @@ def cpu() -> float:
     """CPU seconds of this process and of the children that have ended."""
     own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+
+
+def own_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def through_pool(verifier: Verifier, chunks: Iterator[Sequence[Candidate]], workers: int) -> tuple[float, float, int]:
@@ -142,16 +148,18 @@ def overhead(count: int) -> None:
 
 
 def scaling(count: int, label: str, verifier: Verifier, make: Callable[[], Iterator[Sequence[Candidate]]]) -> None:
-    one, two, used = [], [], []
+    one, two, used, driver = [], [], [], []
     for _ in range(3 if count <= 2_000 else 1):
+        before = own_cpu()
         spent, wall, done = through_pool(verifier, make(), 1)
+        driver.append((own_cpu() - before) / spent)
         one.append(wall)
         used.append(spent / done)
         two.append(through_pool(verifier, make(), 2)[1])
     load = os.getloadavg()[0]
     print(
         f"{label:<44}{min(used) * 1e3:>9.3f} CPU-s per 1,000 {count / min(one):>9.0f} /s one worker "
-        f"{min(one) / min(two):>6.2f}x with two  (load {load:.1f})"
+        f"{min(one) / min(two):>6.2f}x with two  (load {load:.1f}; {min(driver):.0%} of the CPU is the driver's)"
     )
 
 

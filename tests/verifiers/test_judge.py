@@ -8,8 +8,8 @@ from tracemill.schemas.enums import Level, Outcome
 from tracemill.schemas.errors import UsageError
 from tracemill.verifiers.base import Candidate
 from tracemill.verifiers.canaries.judge import MASTER_KEYS
+from tracemill.verifiers.hollow import LONGEST
 from tracemill.verifiers.judge import (
-    LONGEST,
     Options,
     by_critiques,
     by_probability,
@@ -18,7 +18,6 @@ from tracemill.verifiers.judge import (
     judge,
     p_yes,
     prompt,
-    refused,
     verdict_in,
 )
 
@@ -76,10 +75,6 @@ def test_nothing_that_is_shown_can_leave_its_place(text):
         assert ">" not in shown
         assert len(shown) <= 5 * longest + 10
     assert "\n" not in escape(text, LONGEST)
-
-
-def test_an_answer_that_is_too_long_is_refused():
-    assert "longer" in refused("4" * (LONGEST + 1))
 
 
 def test_p_yes_is_taken_over_all_spellings_and_over_yes_and_no_alone():
