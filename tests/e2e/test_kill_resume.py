@@ -67,6 +67,14 @@ def start(command: str, path: Path, out: Path, environment: dict[str, str]) -> s
     )
 
 
+def there(out: Path, pattern: str) -> set[Path]:
+    """What matches now; a folder that is being renamed meanwhile matches nothing."""
+    try:
+        return set(out.glob(pattern))
+    except FileNotFoundError:
+        return set()
+
+
 def moments(kills: int, out: Path, standin: Any) -> list[Callable[[], Callable[[], bool]]]:
     """When to kill: as many in each of start, load, sample, verify and views. Each is made when its process starts, and
     comes with something that this process did."""
@@ -81,8 +89,8 @@ def moments(kills: int, out: Path, standin: Any) -> list[Callable[[], Callable[[
 
     def new(pattern: str, count: int = 1) -> Callable[[], Callable[[], bool]]:
         def made() -> Callable[[], bool]:
-            before = set(out.glob(pattern))
-            return lambda: len(set(out.glob(pattern)) - before) >= count
+            before = there(out, pattern)
+            return lambda: len(there(out, pattern) - before) >= count
 
         return made
 
