@@ -66,6 +66,7 @@ from tracemill.tasks.mining.similarity import Alphabet
 from tracemill.tasks.queries import connect
 from tracemill.tasks.store import RunStore
 with connect([RunStore.open(sys.argv[1])]) as connection:
+    connection.execute("SET enable_progress_bar = false")
     rows = connection.execute(
         "SELECT list(text) FILTER (outcome = 'correct'), list(text) FILTER (outcome <> 'correct') FROM traces "
         "JOIN final_verdict ON subject_id = trace_id WHERE problem_id IN "

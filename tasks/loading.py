@@ -87,6 +87,9 @@ def load_traces(run: RunStore, imported: Imported) -> None:
         {
             "traces": traces,
             "verdicts": verdict_table(_recorded(label) for label in labels),
+            "step_labels": pa.Table.from_pylist(
+                [row for row in imported.step_labels if row["trace_id"] in fresh], schema=schema_of("step_labels")
+            ),
             "drops": pa.Table.from_pylist([drop.row() for drop in drops], schema=schema_of("drops")),
         },
         Funnel("import", traces.num_rows + lost.total(), traces.num_rows, lost),

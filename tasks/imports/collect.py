@@ -31,6 +31,10 @@ REWARDED: Final = 0.5
 #: Traces that are held as Python objects before they become Arrow memory.
 BATCH: Final = 1024
 
+#: The segmenter of steps that came with the data, and what stands between them.
+RECORDED: Final = "recorded"
+STEP_SEPARATOR: Final = "\n\n"
+
 _RIGHT: Final = frozenset({"correct", "right", "true", "yes", "pass", "passed", "1", "judgement: yes"})
 _WRONG: Final = frozenset({"incorrect", "wrong", "false", "no", "fail", "failed", "0", "-1", "judgement: no"})
 
@@ -62,6 +66,7 @@ class Collector:
         self._policy_ids: dict[tuple[str, str | None], str] = {}
         self.drops: list[Drop] = list(known.drops) if known else []
         self.labels: list[Label] = []
+        self.step_labels: list[dict[str, Any]] = []
         self.kinds: Counter[str] = Counter()
         self._columns: dict[str, list[Any]] = {name: [] for name in schema_of("traces").names}
         self._batches: list[pa.RecordBatch] = []
@@ -79,7 +84,7 @@ class Collector:
         strategy = {"import": format_, "file": file, **({"kind": attempt.kind} if attempt.kind else {})}
         attempt_id = ids.attempt_id(problem_id, policy_id, "", "", strategy, 0, attempt.path)
         trace_id = ids.trace_id(attempt_id, attempt.text)
-        spans, segmenter = segment(attempt.text)
+        spans, segmenter = _recorded_steps(attempt) if attempt.steps else segment(attempt.text)
         count = (problem_id, policy_id, attempt.kind)
         index = self._counts[count] if attempt.sample_index is None else attempt.sample_index
         self._counts[count] += 1
@@ -112,6 +117,11 @@ class Collector:
             self._flush()
         self.kinds[attempt.kind or TraceKind.IMPORTED.value] += 1
         self._label(trace_id, attempt)
+        self.step_labels += [
+            {"trace_id": trace_id, "segmenter": segmenter, "step": place, "label": step.label, "source": step.source}
+            for place, step in enumerate(attempt.steps)
+            if step.label is not None
+        ]
         if attempt.kind in self._apart:
             self.drops.append(Drop(trace_id, "verify", "needs_execution", f"kind {attempt.kind}"))
         elif self._without_gold(problem_id):
@@ -216,6 +226,16 @@ class Collector:
                 said = f"{source} is {value!r}"
                 detail = said if attempt.prediction is None else f"{said}, prediction {attempt.prediction!r}"
                 self.labels.append(Label(trace_id, source, _outcome(value), detail[:1000]))
+
+
+def _recorded_steps(attempt: Recorded) -> tuple[list[tuple[int, int]], str]:
+    """The spans of an attempt's own steps, the blank lines behind each with it; and their segmenter."""
+    spans, position = [], 0
+    for step in attempt.steps:
+        end = min(position + len(step.text) + len(STEP_SEPARATOR), len(attempt.text))
+        spans.append((position, end))
+        position = end
+    return spans, RECORDED
 
 
 def _outcome(value: Any) -> str:

@@ -77,6 +77,15 @@ _FINISH: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledStep:
+    """A step as it was recorded, what is said of it (``right``, ``neutral``, ``wrong``; None: nothing) and by what source."""
+
+    text: str
+    label: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """``path`` tells the attempts of one file apart, the same on every import: the row, and the place in the row's list.
 
@@ -107,6 +116,7 @@ class Recorded:
     completion_tokens: int | None = None
     error: str | None = None
     labels: tuple[tuple[str, Any], ...] = ()
+    steps: tuple[LabelledStep, ...] = ()  # where the text came in steps: they and blank lines between them are the text
 
 
 #: A trace format: from the rows of one file to attempts and drops.

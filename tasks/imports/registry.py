@@ -6,8 +6,8 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -24,15 +24,19 @@ from tracemill.tasks.imports.reasoning import reasoning
 from tracemill.tasks.imports.recorded import FLAG, STAGE, Format
 from tracemill.tasks.imports.rollouts import rollouts
 from tracemill.tasks.imports.sharegpt import sharegpt
+from tracemill.tasks.imports.steps import math_shepherd, prm800k, process_bench
 from tracemill.tasks.sources import load_problems
 from tracemill.tasks.sources.hub import data_files
 from tracemill.tasks.sources.read import read_rows
 
 FORMATS: Final[Mapping[str, Format]] = {
     "columns": columns,
+    "math_shepherd": math_shepherd,
     "nemo": nemo,
     "openai": openai,
     "openr1": openr1,
+    "prm800k": prm800k,
+    "process_bench": process_bench,
     "reasoning": reasoning,
     "rollouts": rollouts,
     "sharegpt": sharegpt,
@@ -55,6 +59,7 @@ class Imported:
     rows_in: int
     labels: list[Label]
     kinds: Mapping[str, int]
+    step_labels: list[dict[str, Any]] = field(default_factory=list)  # rows of the table
 
 
 def read_traces(recipe: ImportRecipe) -> Imported:
@@ -85,6 +90,7 @@ def read_traces(recipe: ImportRecipe) -> Imported:
         rows_in=rows_in,
         labels=collector.labels,
         kinds=dict(collector.kinds),
+        step_labels=collector.step_labels,
     )
 
 

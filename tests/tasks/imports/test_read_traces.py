@@ -187,7 +187,7 @@ def test_more_rows_than_a_batch_are_one_table_in_order(imported: Import) -> None
 
 
 def test_an_unknown_format_lists_the_known_ones(imported: Import) -> None:
-    with pytest.raises(UsageError, match=r"did you mean 'openai'\?.*columns, nemo, openai, openr1"):
+    with pytest.raises(UsageError, match=r"did you mean 'openai'\?.*columns, math_shepherd, nemo, openai, openr1"):
         imported([row()], "open-ai")
 
 
