@@ -122,13 +122,13 @@ def picture(both: dict[str, dict[str, list[float]]], path: str) -> None:
     figure, axes = pyplot.subplots(1, len(both), figsize=(14, 5.5), sharey=True)
     for axis, (game, found) in zip(axes, both.items(), strict=True):
         for place, (name, shares) in enumerate(found.items()):
-            style = "k--" if name == "brute force" else "-"
-            axis.plot(BUDGETS, [100 * s for s in shares], style, marker="os^vD"[place % 5], ms=4, label=name)
+            colour = "black" if name == "brute force" else pyplot.get_cmap("tab20")(place)
+            axis.plot(BUDGETS, [100 * s for s in shares], color=colour, marker="os^vD"[place % 5], ms=4, label=name)
         axis.set(title=game, xscale="log", xlabel="nodes (pruned ones included)", ylim=(-2, 103))
         axis.set_xticks(BUDGETS, [str(budget) for budget in BUDGETS], minor=False)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("solved, %")
-    axes[-1].legend(fontsize=8, loc="lower right")
+    axes[-1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
