@@ -42,8 +42,10 @@ def program_of(response: str, entry: str | None, prompt: str = "", finish_reason
         text = text[ends[-1].end() :] if ends else text
     if "<think" in text and _THINK.search(text):
         return Program((), "the thinking block does not end")
-    blocks, open_block = _blocks(text)
     code_prompt = is_code(prompt)
+    if code_prompt and text[:1] in (" ", "\t") and text.lstrip()[:3] not in ("```", "~~~"):
+        return Program(_readings(prompt, text, entry), "completion of the prompt", "completion")
+    blocks, open_block = _blocks(text)
     if open_block is not None:
         if finish_reason == "length":
             return Program((), "the answer was cut inside its program")

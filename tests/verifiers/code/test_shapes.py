@@ -231,6 +231,7 @@ FENCED = "First\n```python\ndef g(): pass\n```\nthen\n```python\ndef f(x):\n    
         ),
         ("def f(x):\n    return x", "f", "", "return x", "whole"),
         ("    return x + 1\n", "f", "def f(x):\n    '''doc'''\n", "'''doc'''\n    return x + 1", "completion"),
+        ("    return x + 1\n~~~~\n", "f", "def f(x):\n    'doc'\n", "return x + 1", "completion"),
         ("def f(x):\n    return x", "f", "import math\n\ndef f(x):\n    '''doc'''\n", "import math", "whole"),
         ("```cpp\nint f;\n```\n```py\ndef f(): return 3\n```", "f", "", "return 3", "fence"),
         ("~~~python\ndef f(): return 3\n~~~", "f", "", "return 3", "fence"),
