@@ -39,7 +39,7 @@ from tracemill.verifiers.lean.verifier import check, verifier
 
 POINTS, TREES = 10.0, 25
 #: Thousands of heartbeats for one tactic, in every way of proving.
-HEARTBEATS = 20_000
+HEARTBEATS = 2_000
 ONE_SHOT, SCRIPTS = "one-shot finishers", "one-shot scripts"
 STREAMS = ("stream_of_search", "journey", "astro", "condensed")
 BEFORE = (
@@ -153,7 +153,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("theorems")
     parser.add_argument("--calls", type=int, default=200, help="tactic calls per theorem")
-    parser.add_argument("--seconds", type=float, default=10.0, help="seconds that a batch of tactics may take")
+    parser.add_argument("--seconds", type=float, default=20.0, help="seconds that a batch of tactics may take")
     parser.add_argument("--limit", type=int, help="at most so many theorems")
     parser.add_argument("--sources", nargs="+")
     parser.add_argument("--each", action="store_true", help="a line for each theorem: what proved it")
@@ -194,6 +194,8 @@ def main() -> int:
             if args.each:
                 won = [tally.proved - old for tally, old in zip(tallies.values(), before, strict=True)]
                 print(*won, theorem.statement[:300], flush=True)
+            if taken % 20 == 0:
+                report(tallies, asked, taken)
     report(tallies, asked, taken)
     best = max(tallies["with finishing"].proved, tallies["without finishing"].proved)
     long = max(tally.long for tally in tallies.values())

@@ -46,7 +46,9 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One playout to an end: its reward in [0, 1] and its price in tokens. ``text`` is what it said, where it said anything."""
+    """One playout to an end: its reward in [0, 1], NaN where nothing is known of it, and its price in tokens. ``text`` is what it
+    said, where it said anything.
+    """
 
     reward: float
     tokens: int = 0

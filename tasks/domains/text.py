@@ -9,6 +9,7 @@ an end counts as a goal only by the problem's own verifier, and one that it coul
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -148,14 +149,17 @@ class Text:
         sampling = replace(self.sampling, max_tokens=most)
         said = await self._asked(self._onward(), state, draw.first, most, kind="rollout", sampling=sampling)
         if said.error is not None:
-            return Rollout(0.0, _tokens(said, 0))
+            return Rollout(math.nan, _tokens(said, 0))
         whole = Thoughts((*state.steps, said.text), said.finish_reason)
-        return Rollout(await self._reward(whole), _tokens(said, most), said.text)
+        reward = await self._reward(whole)
+        return Rollout(math.nan if whole in self.unchecked else reward, _tokens(said, most), said.text)
 
     async def vote(self, state: Thoughts, draw: Draw) -> Rollout:
         """One vote of the model on its own steps, "sure", "likely" or "impossible", as a value in [0, 1]."""
         most = min(self.vote_tokens, draw.max_tokens or self.vote_tokens)
         said = await self._asked(asking(self.template, VOTE), state, draw.first, most, kind="vote")
+        if said.error is not None:
+            return Rollout(math.nan, _tokens(said, 0))
         return Rollout(VOTES.get(vote_of(said.text) or "", 0.0), _tokens(said, most), said.text)
 
     async def choose(self, states: Sequence[Thoughts], draw: Draw) -> tuple[int | None, int]:

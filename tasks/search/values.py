@@ -79,9 +79,19 @@ class MonteCarlo:
         return domain.rollout, (state, draw)
 
     def fold(self, answers: Sequence[Rollout]) -> Estimate:
-        total = math.fsum(answer.reward for answer in answers)
-        goals = sum(answer.reward >= 1.0 for answer in answers)
-        return Estimate(total / len(answers), sum(answer.tokens for answer in answers), len(answers), goals)
+        played = answered(answers)
+        goals = sum(answer.reward >= 1.0 for answer in played)
+        return Estimate(mean_reward(played), sum(answer.tokens for answer in answers), len(played), goals)
+
+
+def answered(answers: Sequence[Rollout]) -> list[Rollout]:
+    """Those that were played at all: a request that failed, or an end that could not be checked, counts on neither side."""
+    return [answer for answer in answers if not math.isnan(answer.reward)]
+
+
+def mean_reward(answers: Sequence[Rollout]) -> float:
+    """The mean reward, 0 of none."""
+    return math.fsum(answer.reward for answer in answers) / len(answers) if answers else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tracemill.tasks.domains.base import Draw, Rollout
 from tracemill.tasks.search.drive import Call
-from tracemill.tasks.search.values import Estimate
+from tracemill.tasks.search.values import Estimate, answered, mean_reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +28,4 @@ class Votes:
         return domain.vote, (state, draw)
 
     def fold(self, answers: Sequence[Rollout]) -> Estimate:
-        total = math.fsum(answer.reward for answer in answers)
-        return Estimate(total / len(answers), sum(answer.tokens for answer in answers))
+        return Estimate(mean_reward(answered(answers)), sum(answer.tokens for answer in answers))

@@ -16,6 +16,7 @@ from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason, NodeStatus, TraceKind
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.plugins import resolve
+from tracemill.tasks.domains.running import runs
 from tracemill.tasks.domains.text import UNCHECKED, Text, Thoughts
 from tracemill.tasks.engines.base import Completion
 from tracemill.tasks.linearize.fit import tell, token_counter
@@ -47,7 +48,17 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 _DOMAIN: Final = ("segmentation", "expansion", "step_tokens", "rollout_tokens", "max_steps", "ends", "vote_tokens")
 _BUDGETS: Final = tuple(field.name for field in fields(Budgets))
-_OURS: Final = ("value", "value_k", "reward", "merge", "streams", "stream_tokens", "stream_options", "tokenizer")
+_OURS: Final = (
+    "value",
+    "value_k",
+    "reward",
+    "merge",
+    "streams",
+    "stream_tokens",
+    "stream_options",
+    "tokenizer",
+    "code",
+)
 
 
 def parameters(name: str) -> frozenset[str]:
@@ -142,6 +153,7 @@ class Settings:
             context.sampling,
             path=str(context.index),
             continues=context.capabilities.continue_prefix or context.template.route == "completion",
+            runs=runs if self.given.get("code") else None,
             reward=None if reward is None else resolve(reward, {}, noun="reward", group="tracemill.rewards"),
             **{"rollout_tokens": context.sampling.max_tokens, **chosen},
         )

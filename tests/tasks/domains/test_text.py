@@ -11,6 +11,7 @@ from tracemill.tasks.domains.base import Draw
 from tracemill.tasks.domains.text import CODE_FAILED, Thoughts, code_of
 from tracemill.tasks.domains.text_prompts import VOTES, proposals, vote_of
 from tracemill.tasks.engines.base import Completion
+from tracemill.tasks.search.values import Estimate, MonteCarlo
 
 
 def scripted(asker, *texts, finish="stop"):
@@ -221,3 +222,18 @@ async def test_a_shown_state_is_read_back(text_of, asker):
 
 def test_proposals_are_lines_without_bullets():
     assert proposals("* a\n(2) b\n\n12 - 3 = 9") == ["a", "b", "12 - 3 = 9"]
+
+
+async def test_a_playout_that_failed_or_could_not_be_checked_counts_on_neither_side(asker, text_of):
+    texts = iter(["\\boxed{42}", None, "\\boxed{41}", "\\boxed{42}"])
+
+    def say(request):
+        text = next(texts)
+        return Completion("", "error", error="refused") if text is None else Completion(text, "stop", 1, 5)
+
+    domain = text_of(asker(say))
+    played = [await domain.rollout(Thoughts(), Draw(1, first=i)) for i in range(4)]
+    estimate = MonteCarlo(4).fold(played)
+    assert (estimate.rollouts, estimate.correct, estimate.tokens) == (3, 2, 15)
+    assert estimate.value == pytest.approx(2 / 3)
+    assert MonteCarlo(1).fold(played[1:2]) == Estimate(0.0, 0, 0, 0)
