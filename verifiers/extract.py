@@ -83,7 +83,7 @@ _ODD: Final = re.compile(r"[^\w\s,;:+&().]")
 _DRESS: Final = re.compile(r"\\(?:q?quad|text|mathrm|[,;:!()\[\] ])|[${}\\]")
 _CALLS: Final = re.compile(r"<\|code\|>(?:[^<]|<(?!\|text\|>))*(?:<\|text\|>|$)")
 _FENCED: Final = re.compile(r"^```(?:python|py|output|sympy|text)\b[^`]*```$", re.MULTILINE)
-_CHATTER: Final = re.compile(r"(?:\s*<\|[^<>|]{1,30}\|>\s*\w{0,10}|\s*I hope it is correct\.?)+\s*$")
+_CHATTER: Final = re.compile(r"(?:<\|[^<>|]{1,30}\|>\s{0,4}\w{0,10}|I hope it is correct\.?)$")
 _DISPLAYED: Final = re.compile(r"[:：]\s*(?:\\\[([^\[\]]{1,200})\\\]|\$\$([^$]{1,200})\$\$)\s*\.?\s*$")
 _CONCLUDES: Final = re.compile(r"(?:so|thus|therefore|hence|consequently|finally|in conclusion)\b[, ]", re.IGNORECASE)
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\s+(?=(?:So|Thus|Therefore|Hence)\b)|\n+")
@@ -178,7 +178,7 @@ def _locate(response: str, finish_reason: str, last_number: bool, latest: bool) 
         return tagged
     if finish_reason == "length":
         return Extracted(None, "cut before the answer was complete")
-    tail = _CHATTER.sub("", text[-TAIL:])
+    tail = _without_chatter(text[-TAIL:])
     marked = _marked(tail, latest)
     if marked is not None:
         return marked
@@ -205,6 +205,17 @@ def _without_code(text: str) -> str:
     if "```" in text:
         text = _FENCED.sub(CUT, text)
     return text
+
+
+def _without_chatter(tail: str) -> str:
+    """``tail`` without what stands behind an answer: a template's marks, a hope."""
+    for _ in range(6):
+        tail = tail.rstrip()
+        match = _CHATTER.search(tail, max(0, len(tail) - 60))
+        if match is None:
+            break
+        tail = tail[: match.start()]
+    return tail
 
 
 def _end_of_last(pattern: re.Pattern[str], text: str) -> int:

@@ -1,5 +1,6 @@
 import json
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -310,3 +311,18 @@ def test_a_changed_sign_digit_or_exponent_never_compares_equal(value, digit, exp
 def test_a_number_is_equal_however_it_is_dressed(value, dress):
     assert compare(str(value), dress.format(value), PLAIN).outcome is Outcome.CORRECT
     assert compare(str(value), f"{value:,}", PLAIN).outcome is Outcome.CORRECT
+
+
+PIECES = ["a", "1", " ", "\\", "{", "}", "$", "(", ")", ",", "=", "^", "_", "<", "|", "\\frac", "\\text{", "and ", "or ", "x", ":", "\\{", "\\}",
+          "\\cup ", "%", ".", "\\pm", "meters ", "per ", "is ", "not ", "answer ", "```\n", "<|x|>", "so "]  # fmt: skip
+
+
+def test_no_repeated_pattern_takes_more_than_a_moment():
+    rng = random.Random(5)
+    for _ in range(300):
+        pattern = "".join(rng.choices(PIECES, k=rng.randint(1, 4)))
+        text = ("".join(rng.choices(PIECES, k=rng.randint(0, 6))) + pattern * 900)[:1000]
+        begun = time.process_time()
+        assert outcome("7", text, symbolic=False) != "correct", text
+        assert outcome(text, "7", symbolic=False) != "correct", text
+        assert time.process_time() - begun < 2.0, text

@@ -139,6 +139,11 @@ def test_an_integer_survives_every_place(number, place):
         "\u200b" * 10**6,
         " " * 10**6 + "answer is" + " " * 10**6,
         "<answer>" * 10**5,
+        "<|x|> " * 10**5 + "(",
+        "I hope it is correct. " * 10**5 + "(",
+        "```python\n" * 10**5,
+        "<|code|>" * 10**5,
+        "Therefore, x is " * 10**5,
     ],
     ids=lambda text: repr(text[:12]),
 )
