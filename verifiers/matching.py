@@ -12,6 +12,7 @@ The policies are the fields of ``Options``; ``docs/verifiers.md`` says each with
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -64,10 +65,25 @@ def compare(gold: str, answer: str, options: Options) -> Comparison:
         return Comparison(Outcome.UNPARSED, reason, "exact")
     if not options.symbolic:
         return Comparison(Outcome.UNPARSED, "needs a symbolic comparison, which is off", "exact")
-    from tracemill.verifiers import symbolic  # sympy takes most of a second to import
-
-    outcome, reason = symbolic.compare(a, b, tolerance=options.tolerance)
+    outcome, reason = _algebra().compare(a, b, tolerance=options.tolerance)
     return Comparison(outcome, reason, "symbolic")
+
+
+def _algebra() -> Any:
+    """The module that asks Math-Verify; sympy takes most of a second to import.
+
+    Where the limit of a worker ends the import half-way, what was imported is forgotten, so that the next import is a whole one.
+    """
+    try:
+        from tracemill.verifiers import symbolic
+    except BaseException:
+        for name in [n for n in sys.modules if n.split(".")[0] in _LIBRARIES or n == "tracemill.verifiers.symbolic"]:
+            del sys.modules[name]
+        raise
+    return symbolic
+
+
+_LIBRARIES: Final = frozenset(("sympy", "math_verify", "latex2sympy2_extended", "antlr4", "latex2sympy2"))
 
 
 def _exactly(text: str) -> str:
