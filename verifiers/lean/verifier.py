@@ -151,6 +151,8 @@ def check(candidate: Candidate, config: Mapping[str, Any]) -> Judgement:
             answer, level = _asked_twice(session, {**request, "whole": True})
     except LeanLost as lost:
         return _gone(lost, session, code)
+    if any(name in str(answer.get("problem", "")) for name in extra):
+        return Judgement(Outcome.INCORRECT, f"it imports what is not there: {', '.join(extra)}"[:300], answer=code)
     return _judgement(answer, level, session, submission)
 
 

@@ -127,6 +127,13 @@ def test_a_header_s_axiom_is_no_axiom_of_mathematics(lean):
     assert "uses h" in judgement.reason
 
 
+def test_a_module_that_is_not_there_is_whose_header_asks_for_it(lean):
+    ours = lean("rfl", "theorem target : 1 = 1", "import Mathlib")
+    assert (ours.outcome, "no such module" in ours.reason) == ("error", True)
+    theirs = lean("import Std.Nothing\ntheorem target : 1 = 1 := rfl", "theorem target : 1 = 1")
+    assert theirs.outcome == "incorrect"
+
+
 def test_evidence_has_the_goals_and_the_place_of_the_first_error(lean):
     judgement = lean("by\n  intro h\n  have : n = n := rfl\n  omega", "theorem target (n : Nat) : n < 5 → n < 4")
     error = judgement.evidence["first_error"]

@@ -83,6 +83,12 @@ def test_positions_are_those_of_the_response(check_with):
     assert whole.evidence["messages"][0]["line"] == 3
 
 
+def test_an_import_of_the_response_s_own_that_is_not_there_is_its_own_failure(check_with):
+    absent = said(problem="it has no such module: Std.Nothing")
+    assert check_with(f"import Std.Nothing\ntheorem t : True := {absent}").outcome == "incorrect"
+    assert check_with(f"theorem t : True := {absent}").outcome == "error"
+
+
 def test_evidence_stays_small(check_with):
     messages = [{"severity": "error", "line": 1, "column": 0, "text": "é" * 5000}] * 20
     evidence = check_with(said(errors=True, messages=messages)).evidence

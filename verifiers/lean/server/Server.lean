@@ -669,6 +669,12 @@ def importsOf (mods : List String) : M Environment := do
     modify fun s => { s with imports := (key, env) :: firstEnvs 3 s.imports }
     return env
 
+def tryImports (mods : List String) : M (Except String Environment) := do
+  try
+    let env ← importsOf mods
+    return .ok env
+  catch e => return .error s!"it has no such module: {clip (toString e) 300}"
+
 def getHeader (j : Json) (tk : Option IO.CancelToken) : M (Except String Header) := do
   let mods := strs "imports" j
   let src := str "header" j
@@ -677,7 +683,9 @@ def getHeader (j : Json) (tk : Option IO.CancelToken) : M (Except String Header)
   match headerOf key (← get).headers with
   | some h => return .ok h
   | none =>
-    let base ← importsOf mods
+    match (← tryImports mods) with
+    | .error e => return .error e
+    | .ok base =>
     let cs := clean base hb
     if src.isEmpty then
       let h : Header := { key, base, cs }
