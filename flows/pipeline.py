@@ -169,7 +169,7 @@ async def import_traces(
 
 
 async def verify_run(path: str, *, recheck: float | None = None, listener: Listener | None = None) -> Reverified:
-    """Verify the run at ``path`` again, asking no engine, and build its views anew.
+    """Verify the run at ``path`` again, sampling nothing, and build its views anew.
 
     What has no verdict of the verifiers as they are now gets one; what ended in ``error`` is asked again; ``recheck`` of the
     other verdicts (the recipe's share by default) are given once more and compared. Doing it twice adds nothing.
