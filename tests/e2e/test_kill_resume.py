@@ -105,7 +105,8 @@ def moments(kills: int, out: Path, standin: Any) -> list[Callable[[], Callable[[
     sample = [asked(TOTAL * (k + 1) // (each + 1)) for k in range(each)]
     verify = [new("_commits/verify-*.json") for _ in range(each)]
     between = [moment for pair in zip(sample, verify, strict=True) for moment in pair]
-    views = [new(("views/.part-*", "views/.part-*/*.parquet", "_commits/views-*.json")[k % 3]) for k in range(each)]
+    views = [new(("views/.part-*", "views/.part-*/*.parquet")[k % 2]) for k in range(each)]
+    views[-1] = new("_commits/views-*.json")
     return [*start, *load, *between, *views]
 
 
@@ -139,7 +140,7 @@ def check(kills: int, tmp_path: Path, command: str, environment: dict[str, str],
     assert len(paid) == TOTAL
     twice = paid.total() - TOTAL
     assert twice <= hit * (IN_FLIGHT + UNCOMMITTED)
-    assert hit >= kills * 3 // 4
+    assert hit >= kills // 2  # there are eight shards to verify, and what is done cannot be killed
     return (
         f"{hit} of {kills} kills hit; {twice} of {TOTAL} requests paid twice (bound {hit * (IN_FLIGHT + UNCOMMITTED)})"
     )
