@@ -1,7 +1,7 @@
 """A stream within a length, its ``direct`` twin and their ratio: what is told of a tree, and what is dropped and why.
 
 What must stay true: a stream that is too long loses whole dead subtrees, the largest first, and nothing else; one that is
-too long without any is a drop, never a text that was cut.
+too long without any is a drop, never a text that was cut; a stream is told only if parsing it gives its path back.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from tracemill.schemas.errors import DataError
 from tracemill.schemas.records import Drop
 from tracemill.tasks.domains.base import Domain
 from tracemill.tasks.linearize import direct, journey, prose
-from tracemill.tasks.linearize.base import Linearizer, Stream, Untellable, winning_ids
+from tracemill.tasks.linearize.base import Linearizer, Stream, Untellable, visited_path, winning_ids
 from tracemill.tasks.search.tree import Node, Tree
 
 STAGE: Final = "linearize"
 TOO_LONG: Final = "too_long"
+UNFAITHFUL: Final = "unfaithful"
 #: Characters to a token where no tokenizer is named.
 CHARACTERS_PER_TOKEN: Final = 4
 
@@ -56,7 +58,10 @@ def tell(
     asked = {one.name: one for linearizer in linearizers for one in (twin_of(linearizer), linearizer)}
     for name, linearizer in asked.items():
         try:
-            told[name] = fit(linearizer, tree, domain, most, count, (options or {}).get(name, {}))
+            stream = fit(linearizer, tree, domain, most, count, (options or {}).get(name, {}))
+            if not faithful(linearizer, tree, stream):
+                raise Untellable(UNFAITHFUL)
+            told[name] = stream
         except Untellable as reason:
             drops.append(Drop(tree.tree_id, STAGE, str(reason), name))
     ratios = {}
@@ -65,6 +70,14 @@ def tell(
         if twin is not None and twin is not stream:
             ratios[name] = count(stream.text) / max(count(twin.text), 1)
     return Told(tuple(told.values()), tuple(drops), ratios)
+
+
+def faithful(linearizer: Linearizer, tree: Tree[Any], stream: Stream) -> bool:
+    """Whether parsing ``stream`` gives back the path that it tells."""
+    try:
+        return linearizer.parse(stream.text) == visited_path(tree, stream)
+    except DataError:
+        return False
 
 
 def fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from tracemill.schemas.enums import SegmentKind
 from tracemill.schemas.errors import DataError
-from tracemill.tasks.linearize.base import Untellable, visited_path
-from tracemill.tasks.linearize.fit import fit
+from tracemill.tasks.linearize import stream_of_search
+from tracemill.tasks.linearize.base import Linearizer, Untellable, visited_path
+from tracemill.tasks.linearize.fit import fit, tell
 from tracemill.tasks.linearize.registry import LINEARIZERS, build_linearizer
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.rows import edge_rows, node_rows, tree_of, tree_row
@@ -107,3 +109,17 @@ def test_a_search_that_was_cut_has_no_stream(grow):
 def test_text_that_no_linearizer_wrote_is_an_error_that_names_the_line(name, text):
     with pytest.raises(DataError):
         build_linearizer(name).parse(text)
+
+
+def test_a_stream_that_does_not_parse_back_is_a_drop(grow):
+    domain, tree = grow("sudoku", "best_first", 4)
+    whole = stream_of_search.write(tree, domain)
+    mangled = Linearizer(
+        "mangled",
+        lambda tree, domain, *, skip=frozenset(), options=None: replace(whole, text=whole.text.partition("\n")[0]),
+        stream_of_search.parse,
+    )
+    assert tree.goals()
+    told = tell(tree, domain, [mangled])
+    assert [stream.linearizer for stream in told.streams] == ["direct"]
+    assert [(drop.reason, drop.detail) for drop in told.drops] == [("unfaithful", "mangled")]
