@@ -17,8 +17,8 @@ So the worst that a program can do is to say wrong data, or none. What remains o
 program that knows the answers by heart, tests that ask the program itself what is right.
 
 **Against escape.** Each program has a process of its own, forked from a warm server (``inside/forkserver.py``) that has never
-seen another program, and walled in by layers that fail apart from each other: name spaces of its own (pid, mount, net, ipc,
-uts, cgroup; nobody in a user name space; the root holds the standard library, read-only, and an empty scratch folder), no
+seen another program, and walled in by layers that fail apart from each other: name spaces of its own (pid, mount, ipc, uts,
+cgroup; nobody in a user name space, in a net name space without an interface; the root holds the standard library, read-only, and an empty scratch folder), no
 capability, Landlock, a seccomp list of allowed calls (no socket, no new process, no program file), limits on CPU, wall time,
 memory, file sizes, threads. Killing its first process ends all of it. A host that lacks a layer is refused where that
 leaves a protection without any layer, unless the options say otherwise (``without``).
