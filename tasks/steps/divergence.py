@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from tracemill.tasks.equations import equations
@@ -56,17 +57,23 @@ def results(step: str) -> set[str]:
     return {plain(number) for number in found}
 
 
-def _equation_keys(text: str) -> set[tuple[str, ...]]:
+@lru_cache(maxsize=256)
+def _equation_keys(text: str) -> frozenset[tuple[str, ...]]:
     """The numbers of each equation, the sides apart."""
     found = set()
     for equation in equations(text):
         left, _, right = equation.rpartition("=")
         found.add((*sorted(plain(number) for number in _NUMBER.findall(left)), "=", plain(right)))
-    return found
+    return frozenset(found)
 
 
 def numbers(texts: Iterable[str]) -> set[str]:
-    return {plain(number) for text in texts for number in _NUMBER.findall(text)}
+    return {number for text in texts for number in _numbers(text)}
+
+
+@lru_cache(maxsize=256)  # each right sibling is read once for all the wrong attempts of its problem
+def _numbers(text: str) -> frozenset[str]:
+    return frozenset(plain(number) for number in _NUMBER.findall(text))
 
 
 def plain(number: str) -> str:
