@@ -71,7 +71,7 @@ def pool(checks: int) -> None:
     built = lean.verifier({"backend": "embedded"})
     rates = []
     for workers in (1, 2):
-        given = list(islice(proofs(300 * workers), checks * workers))
+        given = list(islice(proofs(60 * workers), checks * workers))
         verdicts = verify_all(built, given, workers)
         right = sum(v.judgement.outcome == "correct" for v in verdicts)
         busy = sum(v.wall_ms or 0.0 for v in verdicts) / 1e3 / workers
