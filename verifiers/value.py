@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from tracemill.verifiers.expression import Tree, names
 from tracemill.verifiers.normal import Number
+from tracemill.verifiers.tokens import FUNCTIONS
 
 #: Largest power and factorial that is computed, in decimal digits and as a number.
 DIGITS: Final = 4000
@@ -217,30 +218,7 @@ def _operations() -> dict[str, Callable[..., Value]]:
         "abs": lambda e, x: abs(x),
         "floor": lambda e, x: e.whole(x, math.floor),
         "ceil": lambda e, x: e.whole(x, math.ceil),
-        **{
-            name: named(name)
-            for name in [
-                "sin",
-                "cos",
-                "tan",
-                "cot",
-                "sec",
-                "csc",
-                "arcsin",
-                "arccos",
-                "arctan",
-                "arccot",
-                "sinh",
-                "cosh",
-                "tanh",
-                "ln",
-                "exp",
-                "lg",
-                "arsinh",
-                "arcosh",
-                "artanh",
-            ]
-        },
+        **{name: named(name) for name in FUNCTIONS},
     }
 
 

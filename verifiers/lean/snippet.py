@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from tracemill.verifiers.lean.submission import comment_end
+
 NAME: Final = "snippet"
 
 _THEOREM: Final = re.compile(
@@ -80,7 +82,7 @@ def _body(text: str) -> int | None:
     while (found := _TOKEN.search(text, at)) is not None:
         token, at = found[0], found.end()
         if token == "/-":
-            at = _comment_end(text, found.start())
+            at = comment_end(text, found.start())
         elif token in _OPEN:
             depth += 1
         elif token in _CLOSE:
@@ -94,15 +96,6 @@ def _body(text: str) -> int | None:
     return None
 
 
-def _comment_end(text: str, at: int) -> int:
-    depth = 0
-    for found in re.compile(r"/-|-/").finditer(text, at):
-        depth += 1 if found[0] == "/-" else -1
-        if depth == 0:
-            return found.end()
-    return len(text)
-
-
 def _blanked(text: str) -> str:
     """The text with comments and strings as spaces of the same length, so that places agree."""
     out: list[str] = []
@@ -110,7 +103,7 @@ def _blanked(text: str) -> str:
     for found in re.compile(r'--[^\n]*|/-|"(?:\\.|[^"\\])*"').finditer(text):
         if found.start() < at:
             continue
-        end = _comment_end(text, found.start()) if found[0] == "/-" else found.end()
+        end = comment_end(text, found.start()) if found[0] == "/-" else found.end()
         out.append(text[at : found.start()])
         out.append(re.sub(r"[^\n]", " ", text[found.start() : end]))
         at = end

@@ -134,13 +134,14 @@ def _blank(text: str, at: int) -> int:
             end = text.find("\n", at)
             at = len(text) if end < 0 else end
         elif text.startswith("/-", at) and not text.startswith(("/--", "/-!"), at):
-            at = _comment_end(text, at)
+            at = comment_end(text, at)
         else:
             break
     return at
 
 
-def _comment_end(text: str, at: int) -> int:
+def comment_end(text: str, at: int) -> int:
+    """Where the block comment that begins at ``at`` ends, nested ones included; the end of the text where it does not."""
     depth = 0
     for found in re.compile(r"/-|-/").finditer(text, at):
         depth += 1 if found[0] == "/-" else -1
@@ -157,7 +158,7 @@ def _without_comments(text: str) -> str:
         if found.start() < at:
             continue
         out.append(text[at : found.start()])
-        at = _comment_end(text, found.start()) if found[0] == "/-" else found.end()
+        at = comment_end(text, found.start()) if found[0] == "/-" else found.end()
     return "".join(out) + text[at:]
 
 
