@@ -288,7 +288,7 @@ async def test_the_next_start_ends_what_owner_and_guard_left_when_both_were_kill
     process.kill()
     process.wait()
     await until(lambda: reaper.start_time(guard) is None)
-    assert len(reaper.carriers(token)) == 1  # the detached grandchild; the server itself died with its guard
+    await until(lambda: len(reaper.carriers(token)) == 1)  # the detached grandchild; the server dies with its guard
     async with Server(launch(), str(tmp_path)):
         assert reaper.carriers(token) == []
 

@@ -15,7 +15,7 @@ RESOURCES = runpy.run_path(str(Path(__file__).with_name("attacks.py")))["RESOURC
 @pytest.mark.parametrize("name", RESOURCES)
 def test_a_limit_gives_its_outcome(judged, name):
     outcome, text = RESOURCES[name]
-    found = judged(text, time_limit=0.6)
+    found = judged(text, time_limit=0.6 if outcome == "timeout" else 10.0)  # time is only the last limit to be met
     assert found.outcome == outcome, found
 
 

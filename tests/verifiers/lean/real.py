@@ -16,6 +16,6 @@ def shared(*parts):
 
 
 def task(row, false):
-    """(response, statement, header) of a row of ``attacks``."""
+    """(response, statement, header) of a row of ``cheats``."""
     _, response, *rest = row
     return response, rest[0] if rest else false, rest[1] if len(rest) > 1 else ""

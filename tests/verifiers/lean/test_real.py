@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import attacks
+import cheats
 import real
 
 from tracemill.verifiers.base import Candidate
@@ -43,11 +43,11 @@ def lean():
     session.judge.close()
 
 
-@pytest.mark.parametrize("klass", attacks.CLASSES)
+@pytest.mark.parametrize("klass", cheats.CLASSES)
 def test_no_cheat_passes(lean, klass):
     accepted, ours = [], []
-    for row in attacks.CLASSES[klass]:
-        judgement = lean(*real.task(row, attacks.FALSE))
+    for row in cheats.CLASSES[klass]:
+        judgement = lean(*real.task(row, cheats.FALSE))
         if judgement.outcome == "correct":
             accepted.append(row[0])
         if judgement.outcome == "error":
@@ -58,8 +58,8 @@ def test_no_cheat_passes(lean, klass):
 
 def test_proofs_of_every_kind_pass(lean):
     refused = []
-    for row in attacks.PROOFS:
-        judgement = lean(*real.task(row, attacks.FALSE))
+    for row in cheats.PROOFS:
+        judgement = lean(*real.task(row, cheats.FALSE))
         if judgement.outcome != "correct":
             refused.append((row[0], judgement.reason, judgement.evidence.get("messages")))
     assert refused == []
@@ -122,7 +122,7 @@ def test_real_theorems_are_accepted_and_those_on_axioms_of_their_own_are_not(lea
 
 
 def test_a_header_s_axiom_is_no_axiom_of_mathematics(lean):
-    judgement = lean("h.elim", attacks.FALSE, "axiom h : False")
+    judgement = lean("h.elim", cheats.FALSE, "axiom h : False")
     assert judgement.outcome == "incorrect"
     assert "uses h" in judgement.reason
 
@@ -183,7 +183,7 @@ def judge():
     """``judge(certificate)``: what the second process makes of these declarations, for ``1 = 2``."""
     with LeanProcess(choose.backend("embedded"), verifier.policy()) as process:
 
-        def run(certificate, statement=attacks.FALSE, header=""):
+        def run(certificate, statement=cheats.FALSE, header=""):
             request = {"cmd": "replay", "imports": ["Init"], "header": header, "statement": statement}
             return process.ask({**request, "axioms": list(verifier.AXIOMS), "certificate": certificate}, 20)
 
@@ -249,11 +249,11 @@ def test_a_proof_goes_from_one_process_to_the_other(judge):
     session = verifier._session(built.config)
     session.judge.close()
     session.judge = judge.process  # no third process
-    rows = [(row, True) for row in attacks.PROOFS]
-    rows += [(row, False) for klass in ("sorry", "statement", "kinds") for row in attacks.CLASSES[klass]]
+    rows = [(row, True) for row in cheats.PROOFS]
+    rows += [(row, False) for klass in ("sorry", "statement", "kinds") for row in cheats.CLASSES[klass]]
     wrong = []
     for row, good in rows:
-        response, statement, header = real.task(row, attacks.FALSE)
+        response, statement, header = real.task(row, cheats.FALSE)
         spec = {"statement": statement, "header": header}
         judgement = verifier.check(Candidate("s", response, spec=spec), built.config)
         if (judgement.outcome == "correct") != good:
