@@ -108,6 +108,7 @@ class _Reader:
 
     def _term(self) -> Tree:
         """A product; division and juxtaposition from left to right, where they cannot be read in two ways."""
+        begun = self._next
         tree = self._factor()
         divided = False
         while True:
@@ -119,8 +120,8 @@ class _Reader:
                     other = ("neg", other)
                 tree, divided = (token, tree, other), token == "/"
             elif self._starts():
-                if divided or self._next[0] == "number":
-                    raise Unread  # 1/2x, x 2
+                if divided or self._next[0] == "number" or begun == self._next == ("command", r"\frac"):
+                    raise Unread  # 1/2x, x 2, two fractions side by side
                 tree = ("*", tree, self._factor())
             else:
                 return tree

@@ -326,3 +326,16 @@ def test_no_repeated_pattern_takes_more_than_a_moment():
         assert outcome("7", text, symbolic=False) != "correct", text
         assert outcome(text, "7", symbolic=False) != "correct", text
         assert time.process_time() - begun < 2.0, text
+
+
+@pytest.mark.parametrize(
+    ("gold", "response"),
+    [
+        (r"\frac{28}{48}", r"\boxed{\frac{28}{48} \frac{28}{28}}"),
+        ("2+21i", r"\boxed{2+21i 2-21i}"),
+        ("2+11i", "2+11i 2-11i"),
+    ],
+)
+def test_two_answers_side_by_side_are_not_their_product(gold, response):
+    found = check(Candidate("1", response, gold), {})
+    assert found.outcome is not Outcome.CORRECT
