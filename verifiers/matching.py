@@ -152,7 +152,7 @@ _NAMES: Final = frozenset(
 )
 _OTHER: Final = re.compile(r"\\(?:ne|to|mid|implies|Rightarrow|rightarrow|iff|Leftrightarrow|neg|lnot|not)(?![a-zA-Z])")
 _APART: Final = re.compile(
-    r"[\d})]\s+\d|(?<![\\A-Za-z])[A-Za-z]\s+\d|\\[dt]?frac\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}\s*\\[dt]?frac"
+    r"[\d})%]\s+\d|(?<![\\A-Za-z])[A-Za-z]\s+\d|\\[dt]?frac\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}\s*\\[dt]?frac"
 )
 _APPROXIMATELY: Final = re.compile(r"\s*(?:\\approx(?![a-zA-Z])|\\simeq(?![a-zA-Z])|≈)\s*")
 #: Largest difference between a value and the approximation written behind it, relative.

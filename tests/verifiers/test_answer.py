@@ -334,6 +334,7 @@ def test_no_repeated_pattern_takes_more_than_a_moment():
         (r"\frac{28}{48}", r"\boxed{\frac{28}{48} \frac{28}{28}}"),
         ("2+21i", r"\boxed{2+21i 2-21i}"),
         ("2+11i", "2+11i 2-11i"),
+        (r"99\%", r"99\% 100\%"),
     ],
 )
 def test_two_answers_side_by_side_are_not_their_product(gold, response):
