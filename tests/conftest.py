@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,8 @@ POLICY = Policy("tiny-model", "simulated")
 
 settings.register_profile("any_machine", deadline=None)  # a busy machine is no failure of the code
 settings.load_profile("any_machine")
+
+STANDIN = Path(__file__).parent / "standin" / "server.py"
 
 
 @pytest.fixture(autouse=True)
@@ -210,3 +214,22 @@ def solutions(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 }
                 out.write(json.dumps(row) + "\n")
     return path
+
+
+@pytest.fixture
+def standin() -> Iterator[Callable[..., str]]:
+    """``standin("--yes", "0.9")`` starts a server and gives its base URL; all are ended after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*flags: str) -> str:
+        process = subprocess.Popen([sys.executable, str(STANDIN), *flags], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}/v1"
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()

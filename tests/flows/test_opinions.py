@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +15,6 @@ from tracemill.tasks.queries import connect
 from tracemill.tasks.store import RunStore
 from tracemill.verifiers.canaries import answer as answer_canaries
 from tracemill.verifiers.canaries.base import CanaryError
-
-SERVER = Path(__file__).parents[1] / "standin" / "server.py"
-
-
-@pytest.fixture
-def standin() -> Iterator[Callable[..., str]]:
-    """``standin("--yes", "0.9")`` starts a server and gives its base URL; all are ended after the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*flags: str) -> str:
-        process = subprocess.Popen([sys.executable, str(SERVER), *flags], stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        assert process.stdout is not None
-        return f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}/v1"
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 def recipe_of(folder: Path, verifiers: list[dict[str, Any]], **changes: Any) -> Recipe:

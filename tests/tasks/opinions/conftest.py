@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +14,6 @@ from tracemill.tasks.opinions.asking import give
 from tracemill.tasks.opinions.registry import build_opinion
 from tracemill.tasks.reporting.listener import NullListener
 from tracemill.tasks.store import RunStore
-
-SERVER = Path(__file__).parents[2] / "standin" / "server.py"
-
-
-@pytest.fixture
-def standin() -> Iterator[Callable[..., str]]:
-    """``standin("--yes", "0.9")`` starts a server and gives its base URL; all are ended after the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*flags: str) -> str:
-        process = subprocess.Popen([sys.executable, str(SERVER), *flags], stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        assert process.stdout is not None
-        return f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}/v1"
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 @pytest.fixture
