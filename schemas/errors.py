@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class TracemillError(Exception):
     """A failure that the user can act on; the command line prints it and exits with ``exit_code``.
@@ -41,3 +44,17 @@ class EngineError(TracemillError):
 
 class StoreError(TracemillError):
     """The run folder cannot be read or written: disk full, unknown schema version, damaged file."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """The beginning of a mend: a question with the known name nearest to ``name``; nothing where none is near."""
+    near = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], owner: str) -> None:
+    """Raises UsageError for the first of the options ``given`` to ``owner`` (such as "the answer verifier") that is not ``known``."""
+    allowed = list(known)
+    for name in sorted(set(given) - set(allowed)):
+        all_of_it = f"it has {', '.join(allowed)}" if allowed else "it has none"
+        raise UsageError(f"unknown option {name!r} of {owner}", mend=did_you_mean(name, allowed) + all_of_it)

@@ -6,11 +6,10 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any
 
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import UsageError, did_you_mean
 
 
 def resolve(name: str, known: Mapping[str, Any], *, noun: str, group: str) -> Any:
@@ -25,11 +24,9 @@ def resolve(name: str, known: Mapping[str, Any], *, noun: str, group: str) -> An
     for point in entry_points(group=group):
         if point.name == name:
             return point.load()
-    near = get_close_matches(name, known, n=1)
     raise UsageError(
         f"no {noun} {name!r}",
-        mend=(f"did you mean {near[0]!r}? " if near else "")
-        + f"known: {', '.join(sorted(known))}; your own: 'module:function'",
+        mend=f"{did_you_mean(name, known)}known: {', '.join(sorted(known))}; your own: 'module:function'",
     )
 
 

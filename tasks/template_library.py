@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, Final
 
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import UsageError, did_you_mean
 from tracemill.schemas.recipe import TemplateSpec
 from tracemill.tasks.templates import Template
 
@@ -48,8 +47,7 @@ def build_template(spec: TemplateSpec) -> Template:
     """The shipped template ``spec.name`` with the keys that ``spec`` sets; an unknown name is a ``UsageError``."""
     base = TEMPLATES.get(spec.name)
     if base is None:
-        near = get_close_matches(spec.name, TEMPLATES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(spec.name, TEMPLATES)
         raise UsageError(
             f"no template {spec.name!r}",
             where="template.name",

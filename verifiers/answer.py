@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tracemill.schemas.enums import Outcome
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import refuse_unknown
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
 from tracemill.verifiers.extract import Extracted, choice_letter, extract
 from tracemill.verifiers.matching import Comparison as Comparison
@@ -30,10 +30,7 @@ VERSION: Final = "2"
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """``given`` as ``Options``. Raises UsageError for an unknown key or an impossible value."""
-    known = [f.name for f in fields(Options)]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise UsageError(f"unknown option {unknown[0]!r} of the answer verifier", mend=f"one of {', '.join(known)}")
+    refuse_unknown(given, (f.name for f in fields(Options)), "the answer verifier")
     return Options(**given)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from tracemill.schemas.enums import Level, Outcome
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import UsageError, refuse_unknown
 from tracemill.schemas.ids import digest
 from tracemill.verifiers.base import Candidate, Judgement, Verdict, Verifier
 from tracemill.verifiers.equivalence import normal_form
@@ -45,10 +45,7 @@ class Options:
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """``given`` as ``Options``. Raises UsageError for an unknown key or an impossible value."""
-    known = [f.name for f in fields(Options)]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise UsageError(f"unknown option {unknown[0]!r} of consensus", mend=f"one of {', '.join(known)}")
+    refuse_unknown(given, (f.name for f in fields(Options)), "the consensus verifier")
     return Options(**given)
 
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from tracemill.schemas.enums import Outcome
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import refuse_unknown
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
 from tracemill.verifiers.extract import extract
 
@@ -183,6 +183,5 @@ class _Parser:
 
 def verifier(options: Mapping[str, Any] | None = None) -> Verifier:
     """The ``countdown`` verifier; it has no options."""
-    if options:
-        raise UsageError(f"unknown option {next(iter(options))!r} of the countdown verifier", mend="it has none")
+    refuse_unknown(options or (), (), "the countdown verifier")
     return Verifier("countdown", VERSION, check)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 from tracemill.schemas.enums import Level, Outcome
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import UsageError, refuse_unknown
 from tracemill.verifiers.answer import Options as AnswerOptions
 from tracemill.verifiers.answer import compare
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
@@ -66,11 +66,8 @@ class Options:
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """``given`` as ``Options``. Raises UsageError for an unknown key or an impossible value."""
+    refuse_unknown(given, (MODEL, *(f.name for f in fields(Options))), "the judge")
     own = {key: value for key, value in given.items() if key != MODEL}
-    known = [f.name for f in fields(Options)]
-    unknown = sorted(set(own) - set(known))
-    if unknown:
-        raise UsageError(f"unknown option {unknown[0]!r} of the judge", mend=f"one of engine, {', '.join(known)}")
     return Options(**own)
 
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tracemill.schemas.enums import Outcome
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import refuse_unknown
 from tracemill.schemas.ids import canonical_json
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
 from tracemill.verifiers.equivalence import normal_form
@@ -219,7 +219,5 @@ def _small_exponent(node: ast.AST) -> bool:
 def verifier(options: Mapping[str, Any] | None = None) -> Verifier:
     """The ``puzzle`` verifier; its one option is ``last_number`` (extraction). Raises UsageError for another."""
     given = dict(options or {})
-    unknown = sorted(set(given) - {"last_number"})
-    if unknown:
-        raise UsageError(f"unknown option {unknown[0]!r} of the puzzle verifier", mend="its one option is last_number")
+    refuse_unknown(given, ("last_number",), "the puzzle verifier")
     return Verifier("puzzle", VERSION, check, given)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from tracemill.schemas.enums import Level, Outcome
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import UsageError, refuse_unknown
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
 
 NAME: Final = "reward"
@@ -58,11 +58,8 @@ class Options:
 
 def read_options(given: Mapping[str, Any]) -> Options:
     """``given`` as ``Options``. Raises UsageError for an unknown key or an impossible value."""
+    refuse_unknown(given, (MODEL, *(f.name for f in fields(Options))), "the reward verifier")
     own = {key: value for key, value in given.items() if key != MODEL}
-    known = [f.name for f in fields(Options)]
-    unknown = sorted(set(own) - set(known))
-    if unknown:
-        raise UsageError(f"unknown option {unknown[0]!r} of reward", mend=f"one of engine, {', '.join(known)}")
     return Options(**own)
 
 

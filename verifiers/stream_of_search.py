@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tracemill.schemas.enums import Outcome
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import refuse_unknown
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
 
 VERSION: Final = "1"
@@ -261,6 +261,5 @@ def check(candidate: Candidate, config: Mapping[str, Any]) -> Judgement:
 
 def verifier(options: Mapping[str, Any] | None = None) -> Verifier:
     """The ``stream_of_search`` verifier; it has no options."""
-    if options:
-        raise UsageError(f"unknown option {next(iter(options))!r} of the stream_of_search verifier", mend="it has none")
+    refuse_unknown(options or (), (), "the stream_of_search verifier")
     return Verifier("stream_of_search", VERSION, check)

@@ -18,13 +18,12 @@ import random
 import struct
 from bisect import bisect_right
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import TracebackType
 from typing import Final, Self
 
 from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import UsageError, did_you_mean
 from tracemill.schemas.recipe import EngineSpec
 from tracemill.schemas.records import Policy, Problem
 from tracemill.tasks.engines.base import Capabilities, Completion, EngineStats, Request
@@ -219,8 +218,7 @@ def _check(given: Mapping[str, float]) -> None:
     for key, value in given.items():
         where = f"engine.simulation.{key}"
         if key not in DEFAULTS:
-            near = get_close_matches(key, DEFAULTS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(key, DEFAULTS)
             raise UsageError("unknown key", where=where, mend=f"{hint}known: {', '.join(sorted(DEFAULTS))}")
         low, high = _BOUNDS[key]
         if not low <= value <= high:

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any, Final
 
 from tracemill.schemas.enums import Split
-from tracemill.schemas.errors import DataError, UsageError
+from tracemill.schemas.errors import DataError, UsageError, did_you_mean
 from tracemill.tasks.sources.read import Row
 
 #: What people call a problem's columns; the first that a file has is read.
@@ -81,11 +80,10 @@ def bind(
     names: dict[str, str] = {}
     for ours, theirs in mapping.items():
         if ours not in known and not (free and ours.startswith(free)):
-            near = get_close_matches(ours, known, n=1)
             raise UsageError(
                 f"no column {ours!r} of ours to map {theirs!r} to",
                 where=flag,
-                mend=(f"did you mean {near[0]!r}? " if near else "") + f"ours: {', '.join(known)}",
+                mend=f"{did_you_mean(ours, known)}ours: {', '.join(known)}",
             )
         if not any(lookup(row.values, theirs)[0] for row in head):
             raise missing(head[0], theirs, ours, flag)
@@ -104,8 +102,7 @@ def bind(
 def missing(row: Row, theirs: str, ours: str, flag: str = "map", tried: Sequence[str] = ()) -> DataError:
     """The error for a column that is not there, with the nearest name that is."""
     there = list(row.values)
-    near = get_close_matches(theirs, there, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(theirs, there, cutoff=0.5)
     what = f"no column {theirs!r} for {ours!r}" if not tried else f"no column for {ours!r} (tried {', '.join(tried)})"
     return DataError(
         what,

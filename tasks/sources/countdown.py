@@ -8,11 +8,10 @@ numbers of 1 to 13 and ``largest`` to change that. Instance ``i`` of a seed does
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any, Final
 
 from tracemill.schemas.enums import Split
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import UsageError, did_you_mean
 from tracemill.schemas.recipe import SourceSpec
 from tracemill.schemas.records import Problem
 from tracemill.tasks.domains.countdown import State, solvable
@@ -53,10 +52,9 @@ def game24(spec: SourceSpec) -> Iterator[Problem]:
 def chosen(spec: SourceSpec, defaults: dict[str, Any]) -> dict[str, Any]:
     """The options of ``spec`` over ``defaults``; an unknown one is a ``UsageError``."""
     for name in spec.options.keys() - defaults.keys():
-        near = get_close_matches(name, defaults, n=1)
         raise UsageError(
             f"source {spec.kind!r} has no option {name!r}",
             where="problems.options",
-            mend=(f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(defaults)}",
+            mend=f"{did_you_mean(name, defaults)}known: {', '.join(defaults)}",
         )
     return {**defaults, **spec.options}

@@ -8,6 +8,7 @@ where a response does not commit to it. Seeded: one seed gives one sequence.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -40,7 +41,10 @@ def attacks(seed: int) -> Iterator[Attack]:
         if miss is None or miss.gold == miss.wrong:
             continue
         wrap = rng.choice(WRAPPERS) if rng.random() < 0.5 else rng.choice(PLAIN)
-        response, how = wrap(rng, miss)
+        wrapped = wrap(rng, miss)
+        if wrapped is None:
+            continue
+        response, how = wrapped
         if (miss.gold, response) not in seen:
             seen.add((miss.gold, response))
             yield Attack(miss.gold, response, f"{miss.kind}, {how}")
@@ -109,29 +113,28 @@ def digit(rng: random.Random) -> Miss | None:
 
 
 def _differs(gold: str, wrong: str) -> bool:
-    """Whether two numbers as ``_number`` writes them differ; by a reader of their four shapes alone."""
-
-    def value(text: str) -> Fraction | None:
-        text = text.replace(r"\dfrac", r"\frac")
-        whole = Fraction(0)
-        try:
-            if r"\frac" in text:
-                head, _, tail = text.partition(r"\frac{")
-                top, _, bottom = tail.rstrip("}").partition("}{")
-                whole = Fraction(head) if head else whole
-                return whole + Fraction(int(top), int(bottom))
-            if r"\times" in text:
-                mantissa, _, exponent = text.partition(r" \times 10^{")
-                return Fraction(mantissa) * Fraction(10) ** int(exponent.rstrip("}"))
-            if "e" in text:
-                mantissa, _, exponent = text.partition("e")
-                return Fraction(mantissa) * Fraction(10) ** int(exponent)
-            return Fraction(text)
-        except (ValueError, ZeroDivisionError):
-            return None
-
-    x, y = value(gold), value(wrong)
+    """Whether two numbers as ``_number`` writes them differ."""
+    x, y = _value(gold), _value(wrong)
     return x is not None and x != y
+
+
+def _value(text: str) -> Fraction | None:
+    """The number that ``_number`` wrote; by a reader of its shapes alone. None for anything else."""
+    text = text.replace(r"\dfrac", r"\frac").replace(",", "")
+    try:
+        if r"\frac" in text:
+            head, _, tail = text.partition(r"\frac{")
+            top, _, bottom = tail.rstrip("}").partition("}{")
+            return (Fraction(head) if head else 0) + Fraction(int(top), int(bottom))
+        if r"\times" in text:
+            mantissa, _, exponent = text.partition(r" \times 10^{")
+            return Fraction(mantissa) * Fraction(10) ** int(exponent.rstrip("}"))
+        if "e" in text:
+            mantissa, _, exponent = text.partition("e")
+            return Fraction(mantissa) * Fraction(10) ** int(exponent)
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 UNITS = [("cm", "m"), ("m", "km"), ("g", "kg"), ("hours", "minutes"), ("feet", "inches"), ("dollars", "cents"), ("cm^2", "cm"),
@@ -370,7 +373,8 @@ MISSES: list[Callable[[random.Random], Miss | None]] = [
     matrix, choice, word, ratio, complex_number,
 ]  # fmt: skip
 
-Wrapper = Callable[[random.Random, Miss], tuple[str, str]]
+#: None where the response could be right after all.
+Wrapper = Callable[[random.Random, Miss], tuple[str, str] | None]
 
 
 def _plain(template: str) -> Wrapper:
@@ -394,7 +398,33 @@ def _both(template: str) -> Wrapper:
     return wrap
 
 
-WRAPPERS: list[Wrapper] = [
+_LAST = re.compile(r"-?\d+(?:\.\d+)?(?=\D*$)")
+
+
+def _computed(template: str, unmoved: Callable[[Fraction, int], bool]) -> Wrapper:
+    """Arithmetic on the right answer, or on the last number in it; none where that number is ``unmoved`` by it."""
+
+    def wrap(rng: random.Random, miss: Miss) -> tuple[str, str] | None:
+        n = rng.randint(2, 99)
+        numbers = [Fraction(found) for found in _LAST.findall(miss.gold)]
+        if (value := _value(miss.gold)) is not None:
+            numbers.append(value)
+        if miss.kind == "matrix" or any(unmoved(number, n) for number in numbers):
+            return None
+        return template.replace("RIGHT", miss.gold).replace("NUMBER", str(n)), template
+
+    return wrap
+
+
+COMPUTED: list[Wrapper] = [
+    _computed(r"\boxed{RIGHT+NUMBER}", lambda value, n: False),
+    _computed(r"\boxed{RIGHT \cdot NUMBER}", lambda value, n: value == 0),
+    _computed(r"\boxed{\frac{RIGHT}{NUMBER}}", lambda value, n: value == 0),
+    _computed(r"\boxed{(RIGHT)^{NUMBER}}", lambda value, n: value in (-1, 0, 1)),
+    _computed(r"\boxed{\sqrt{RIGHT}+NUMBER}", lambda value, n: (value - n) ** 2 == value),
+]
+
+WRAPPERS: list[Wrapper] = COMPUTED + [
     _both(t)
     for t in (
         r"\boxed{RIGHT} or \boxed{WRONG}", r"\boxed{WRONG} or \boxed{RIGHT}", r"\boxed{RIGHT \text{ or } WRONG}", r"\boxed{RIGHT, WRONG}",
@@ -402,10 +432,9 @@ WRAPPERS: list[Wrapper] = [
         r"\boxed{RIGHT", r"\boxed{RIGHT}, the final answer is WRONG.", r"\boxed{}RIGHT", r"\boxed{\boxed{RIGHT}, \boxed{WRONG}}",
         "The answer is either RIGHT or WRONG.", "RIGHT or WRONG", "RIGHT, or maybe WRONG", "not RIGHT", "The answer is not RIGHT.", "anything but RIGHT",
         "The question asks whether it is RIGHT. It is not.\nThe answer is WRONG.", "RIGHT? No.\nAnswer: WRONG", r"\boxed{\{RIGHT; WRONG\}}",
-        r"I could say \boxed{RIGHT}. But \boxed{WRONG}.", r"\boxed{RIGHT \ne WRONG}", r"\boxed{RIGHT+NUMBER}", r"\boxed{RIGHT \cdot NUMBER}",
-        r"\boxed{NUMBER \mid RIGHT}", r"\boxed{RIGHT = WRONG}", r"\boxed{WRONG}" + "\n" * 3 + "RIGHT", r"\boxed{RIGHT \to WRONG}",
-        r"\boxed{x \mid RIGHT}", r"<answer>RIGHT</answer><answer>WRONG</answer>", r"\fbox{WRONG} \boxed{}", r"\boxed{[RIGHT, WRONG]}",
-        r"\boxed{\frac{RIGHT}{NUMBER}}", r"\boxed{(RIGHT)^{NUMBER}}", "RIGHT\nWRONG", "RIGHT WRONG", r"\boxed{RIGHT WRONG}",
-        r"\boxed{\sqrt{RIGHT}+NUMBER}", "it is at least RIGHT", "It might be RIGHT, but I am not sure.", r"\boxed{RIGHT} is what they want, but \boxed{WRONG} is true.",
+        r"I could say \boxed{RIGHT}. But \boxed{WRONG}.", r"\boxed{RIGHT \ne WRONG}",
+        r"\boxed{NUMBER \mid RIGHT}", r"\boxed{RIGHT = WRONG}", r"\boxed{WRONG}" + "\n" * 3 + "RIGHT",
+        r"\boxed{RIGHT \to WRONG}", r"\boxed{x \mid RIGHT}", r"<answer>RIGHT</answer><answer>WRONG</answer>", r"\fbox{WRONG} \boxed{}", r"\boxed{[RIGHT, WRONG]}",
+        "RIGHT\nWRONG", "RIGHT WRONG", r"\boxed{RIGHT WRONG}", "it is at least RIGHT", "It might be RIGHT, but I am not sure.", r"\boxed{RIGHT} is what they want, but \boxed{WRONG} is true.",
     )
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import UsageError, refuse_unknown
 from tracemill.verifiers.code.inside.fence import Limits
 
 WALL: Final = 2.0
@@ -52,12 +52,7 @@ class Options:
 
 def options_of(given: Mapping[str, Any]) -> Options:
     """``given`` as Options. Raises UsageError for one that is unknown or out of range, and a package that is not there."""
-    known = {field.name for field in fields(Options)}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise UsageError(
-            f"unknown option {unknown[0]!r}", where="verifier code", mend=f"it has {', '.join(sorted(known))}"
-        )
+    refuse_unknown(given, (field.name for field in fields(Options)), "the code verifier")
     values = dict(given)
     for name in ("packages", "without"):
         values[name] = _names(name, values.get(name, ()))

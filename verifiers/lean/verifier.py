@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tracemill.schemas.enums import Outcome
-from tracemill.schemas.errors import UsageError
+from tracemill.schemas.errors import UsageError, refuse_unknown
 from tracemill.schemas.ids import digest
 from tracemill.verifiers.base import Candidate, Judgement, Verifier
 from tracemill.verifiers.lean import choose
@@ -299,9 +299,7 @@ def verifier(options: Mapping[str, Any] | None = None) -> Verifier:
     (roots of modules that a response may import), ``heartbeats``, ``time_limit`` (seconds). Raises UsageError for others.
     """
     given = dict(options or {})
-    unknown = sorted(set(given) - set(_DEFAULTS))
-    if unknown:
-        raise UsageError(f"unknown option {unknown[0]!r} of the lean verifier", mend=f"use {', '.join(_DEFAULTS)}")
+    refuse_unknown(given, _DEFAULTS, "the lean verifier")
     config = {**_DEFAULTS, **given}
     wanted = _wanted(config)
     backend = choose.backend(str(config["backend"]), config["project"], config["address"], install=True)
