@@ -1,7 +1,7 @@
 """Schedules: recipes that run again by a cron. One file each under our home, so that they outlive any server.
 
 ``schedule`` writes the file and ``tracemill serve`` makes the Prefect deployment of it, at its start or while it runs: the
-order of the two commands does not matter. A scheduled run is the same command resumed into the same folder.
+order of the two commands does not matter; ``unschedule`` takes it back. A scheduled run is the same command resumed into the same folder.
 """
 
 from __future__ import annotations
@@ -72,6 +72,22 @@ def schedules() -> list[Scheduled]:
                 f"not a schedule: {error}", where=str(path), mend="remove it and schedule again"
             ) from error
     return found
+
+
+def unschedule(named: str) -> str:
+    """Take back the schedule called ``named``, or the one schedule of the recipe so called; returns its name.
+
+    Raises ``UsageError`` where there is none, or several.
+    """
+    there = schedules()
+    meant = [kept.name for kept in there if kept.name == named] or [
+        kept.name for kept in there if kept.recipe["name"] == named
+    ]
+    if len(meant) != 1:
+        what = f"{len(meant)} schedules of {named!r}" if meant else f"no schedule {named!r}"
+        raise UsageError(what, mend=f"one of: {', '.join(meant or [kept.name for kept in there]) or '(none there)'}")
+    (_folder() / f"{meant[0]}.json").unlink(missing_ok=True)
+    return meant[0]
 
 
 def shipped(path: str = "prefect.yaml") -> list[Scheduled]:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from tracemill.flows import quiet
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from prefect.runner import Runner
 
 PORT: Final = 4200
+#: Marks a deployment as one of ours on the server, whose database outlives us.
+TAG: Final = "tracemill-schedule"
 
 Announce = Callable[[str], None]
 
@@ -91,23 +93,44 @@ async def _until_told(server: PrefectServer, poll: float, announce: Announce) ->
 
 
 async def _register(runner: Runner, known: dict[str, Scheduled], announce: Announce) -> None:
-    """Make a deployment of every schedule that is new or changed since the last look."""
+    """Make a deployment of every schedule that is new or changed since the last look; take back those that are gone."""
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
     from tracemill.flows.synthesize import synthesize
 
-    for scheduled in [*shipped(), *schedules()]:
-        if known.get(scheduled.name) == scheduled:
+    first = not known
+    wanted = {scheduled.name: scheduled for scheduled in [*shipped(), *schedules()]}
+    gone = known.keys() - wanted.keys()
+    for name, scheduled in wanted.items():
+        if known.get(name) == scheduled:
             continue
         deployment = await synthesize.ato_deployment(
-            scheduled.name,
+            name,
             schedule=Cron(scheduled.cron, timezone=scheduled.timezone),
             paused=scheduled.paused,
             parameters=scheduled.parameters,
+            tags=[TAG],
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
         await runner.aadd_deployment(deployment)
-        known[scheduled.name] = scheduled
+        known[name] = scheduled
         paused = ", paused" if scheduled.paused else ""
-        announce(f"scheduled {scheduled.name} (cron {scheduled.cron!r}{paused}) into {scheduled.out}")
+        announce(f"scheduled {name} (cron {scheduled.cron!r}{paused}) into {scheduled.out}")
+    if first or gone:
+        await _take_back(wanted)
+    for name in sorted(gone):
+        del known[name]
+        announce(f"{name} is no longer scheduled")
+
+
+async def _take_back(wanted: Collection[str]) -> None:
+    """Remove our deployments that are not ``wanted`` from the server, those of earlier servers included."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+    async with get_client() as client:
+        ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+        for deployment in await client.read_deployments(deployment_filter=ours, limit=200):
+            if deployment.name not in wanted:
+                await client.delete_deployment(deployment.id)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tracemill.flows.deployments import schedule, schedules, shipped
+from tracemill.flows.deployments import schedule, schedules, shipped, unschedule
+from tracemill.flows.server import TAG
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.recipe import Recipe
 from tracemill.tasks.store import RunStore
@@ -71,6 +73,18 @@ class TestSchedule:
             schedule(recipe(), cron, "out", timezone)
         assert schedules() == []
 
+    def test_a_schedule_is_taken_back_by_its_name_or_by_the_name_of_its_recipe(self) -> None:
+        name = schedule(recipe(), "0 2 * * *", "out")
+        assert unschedule(name) == name
+        assert schedules() == []
+        one, other = schedule(recipe(), "0 2 * * *", "out"), schedule(recipe(), "0 2 * * *", "elsewhere")
+        with pytest.raises(UsageError, match="2 schedules of 'tiny'"):
+            unschedule("tiny")
+        unschedule(other)
+        assert unschedule("tiny") == one
+        with pytest.raises(UsageError, match="no schedule 'tiny'"):
+            unschedule("tiny")
+
     def test_a_damaged_schedule_is_named(self, home: Path) -> None:
         schedule(recipe(), "0 2 * * *", "out")
         (path,) = (home / "home" / "schedules").glob("*.json")
@@ -105,8 +119,19 @@ def until(what: Callable[[], bool], timeout: float, process: subprocess.Popen[st
         time.sleep(0.5)
 
 
+def deployments(port: int) -> set[str]:
+    """The names of the server's deployments that are ours."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/deployments/filter",
+        data=json.dumps({"deployments": {"tags": {"all_": [TAG]}}}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return {deployment["name"] for deployment in json.load(answer)}
+
+
 @pytest.mark.slow
-def test_a_cron_fires_on_a_real_server_and_adds_only_what_is_new(home: Path) -> None:
+def test_a_cron_fires_on_a_real_server_adds_only_what_is_new_and_is_taken_back(home: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -126,10 +151,13 @@ def test_a_cron_fires_on_a_real_server_and_adds_only_what_is_new(home: Path) -> 
         assert len(first) == 10
         add_problems(problems, range(5, 8))
         before = finished()
+        assert len(deployments(port)) == 1
         until(lambda: finished() > before, 240, process)
         run = RunStore.open(str(out))
         assert set(first) < set(run.read("traces")["trace_id"].to_pylist())
         assert run.read("traces").num_rows == run.read("requests").num_rows == 16
+        unschedule("tiny")
+        until(lambda: deployments(port) == set(), 60, process)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)
         assert (process.returncode, stderr) == (0, "")

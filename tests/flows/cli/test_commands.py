@@ -87,6 +87,8 @@ def test_wrong_sql_shows_the_place_and_exits_with_2(tracemill: Callable[..., Don
         (("show", "t_"), "at least 4"),
         (("import", "nowhere.jsonl", "--map", "openai"), "nowhere.jsonl: no such file"),
         (("schedule", "nowhere.yaml", "--cron", "* * * * *"), "nowhere.yaml"),
+        (("schedule", "demo"), "--cron: no cron"),
+        (("schedule", "--remove", "demo"), "no schedule 'demo'"),
         (("bogus",), "No such command"),
         (("run",), "Missing argument"),
     ],
