@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from tracemill.schemas.enums import SegmentKind
 from tracemill.tasks.linearize.base import Segment, Stream
 from tracemill.tasks.linearize.prose import BREAK
 
+#: What the linearizer of a rewrite is called after its draft's.
 SUFFIX: Final = "_rewrite"
 #: The least share of a paragraph's numbers and names that its rewrite must have.
 RECALL: Final = 0.9
+#: What a model is asked; the draft is the mark ``draft``.
 QUESTION: Final = (
-    "Below is the draft of somebody's thinking, in paragraphs. Write it again so that it reads as one natural train of "
-    "thought. Keep every paragraph, in the same order, one for one, with a blank line between two; keep every number, "
-    "formula and wrong turn; add no new step, and do not say the answer before the last paragraph.\n\n"
+    "{{problem}}\n\nBelow is the draft of somebody's thinking about this problem, in paragraphs. Write the draft again so that "
+    "it reads as one natural train of thought. Keep every paragraph, in the same order, one for one, with a blank line "
+    "between two; keep every number, formula and wrong turn; add no new step, and do not say the answer before the draft "
+    "does. Write the new text alone.\n\n{{draft}}"
 )
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME: Final = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][a-zA-Z]{2,}\b", re.MULTILINE)
@@ -31,15 +34,11 @@ _BOX: Final = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """The rewrite as a stream, or why there is none (a ``drops`` reason)."""
+    """The rewrite as a stream, or why there is none (a ``drops`` reason); ``recall`` is that of its poorest paragraph."""
 
     stream: Stream | None
     reason: str | None = None
-
-
-async def rewrite(draft: Stream, ask: Callable[[str], Awaitable[str]], recall: float = RECALL) -> Rewritten:
-    """Have ``draft`` written again by ``ask`` (a question in, an answer out)."""
-    return accepted(draft, await ask(QUESTION + draft.text), recall)
+    recall: float | None = None
 
 
 def accepted(draft: Stream, said: str, recall: float = RECALL) -> Rewritten:
@@ -48,16 +47,29 @@ def accepted(draft: Stream, said: str, recall: float = RECALL) -> Rewritten:
     after = [part.strip("\n") for part in re.split(r"\n[ \t]*\n\s*", said.strip()) if part.strip()]
     if len(before) != len(after):
         return Rewritten(None, "rewrite_paragraphs")
-    if any(recall_of(a, b) < recall for a, b in zip(before, after, strict=True)):
-        return Rewritten(None, "rewrite_lost_steps")
-    answer = answer_of(before[-1])
+    least = min(recall_of(a, b) for a, b in zip(before, after, strict=True))
+    if least < recall:
+        return Rewritten(None, "rewrite_lost_steps", least)
+    last = _committed(draft)
+    answer = answer_of(before[last])
     if answer is not None:
-        if answer_of(after[-1]) != answer:
-            return Rewritten(None, "rewrite_lost_answer")
-        leaks = (_says(b, answer) and not _says(a, answer) for a, b in zip(before[:-1], after[:-1], strict=True))
+        if answer_of(after[last]) != answer:
+            return Rewritten(None, "rewrite_lost_answer", least)
+        leaks = (_says(b, answer) and not _says(a, answer) for a, b in zip(before[:last], after[:last], strict=True))
         if any(leaks):
-            return Rewritten(None, "rewrite_leaks_answer")
-    return Rewritten(_with_segments(draft, before, after))
+            return Rewritten(None, "rewrite_leaks_answer", least)
+    return Rewritten(_with_segments(draft, before, after), None, least)
+
+
+def _committed(draft: Stream) -> int:
+    """The paragraph in which ``draft`` reaches its goal; a phrase that calls it right may follow."""
+    starts = [segment.start for segment in draft.segments if segment.kind is SegmentKind.FINAL]
+    return draft.text.count(BREAK, 0, starts[0]) if starts else draft.text.count(BREAK)
+
+
+def draft_name(linearizer: str) -> str | None:
+    """What the draft of a rewrite is told by; None for what is no rewrite."""
+    return linearizer.removesuffix(SUFFIX) if linearizer.endswith(SUFFIX) else None
 
 
 def recall_of(before: str, after: str) -> float:

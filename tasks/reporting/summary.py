@@ -18,6 +18,7 @@ from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting import grid
 from tracemill.tasks.reporting.funnel import StageCount, funnel_grid, funnel_rows
 from tracemill.tasks.reporting.grid import Grid, share
+from tracemill.tasks.reporting.streams import StreamRow, stream_grid, stream_rows
 from tracemill.tasks.store import RunStore
 
 #: pass@k is shown where at least this share of the problems has k graded attempts.
@@ -94,6 +95,7 @@ class Summary:
     costs: tuple[CostRow, ...]
     disagreements: Mapping[str, int]  # by kind, see docs/sql.md
     lucky: tuple[LuckyRow, ...]
+    streams: tuple[StreamRow, ...] = ()
     mined: tuple[tuple[str, str, int], ...] = ()  # what, kind, rows
     checks: tuple[Check, ...] = ()
     kept_out: Mapping[str, Sequence[str]] = field(default_factory=dict)  # mined set -> why it is not published
@@ -105,8 +107,9 @@ class Summary:
             _pass_grid(self.rows),
             _lucky_grid(self.lucky),
             _label_grid(self.labels),
+            stream_grid(self.streams),
+            _cost_grid(self.costs),
         ]
-        made += [_cost_grid(self.costs)]
         made += [_mined_grid(self.mined), _check_grid(self.checks, self.kept_out)]
         return [table for table in made if table.rows]
 
@@ -199,6 +202,7 @@ def summary_of(connection: duckdb.DuckDBPyConnection, run: RunStore) -> Summary:
         tuple(CostRow(*cost) for cost in costs),
         dict(differ),
         tuple(LuckyRow(*lucky) for lucky in connection.execute(_LUCKY).fetchall()),
+        tuple(stream_rows(connection)),
         *_mining(connection, run),
     )
 

@@ -1,4 +1,4 @@
-"""Searches over an exact, symbolic domain as strategies: no engine is asked, and every step is legal by construction.
+"""Searches over an exact, symbolic domain as strategies: no step is asked of an engine, and each is legal by construction.
 
 What must stay true: a tree depends on the problem, the parameters, the sampling seed and the attempt's index alone, so an
 interrupted run grows it again; the attempt's text is the best end's solution and is judged by the problem's own verifier,
@@ -23,17 +23,16 @@ from tracemill.tasks.domains.countdown_instances import WIDTHS
 from tracemill.tasks.domains.sudoku import Sudoku
 from tracemill.tasks.engines.base import Completion
 from tracemill.tasks.linearize.base import Stream
-from tracemill.tasks.linearize.fit import tell, token_counter
-from tracemill.tasks.linearize.registry import build_linearizer
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run_now
 from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.registry import build_search, parameter_names, parameters_of
 from tracemill.tasks.search.rng import SplitMix, mix
-from tracemill.tasks.search.rows import edge_rows, node_rows, tree_row
 from tracemill.tasks.search.tree import Plot, Tree
 from tracemill.tasks.search.values import MonteCarlo, Own, Squashed, Value
 from tracemill.tasks.strategies.base import Context, Draft, Made
+from tracemill.tasks.strategies.telling import PARAMETERS as TELLING
+from tracemill.tasks.strategies.telling import Telling
 from tracemill.verifiers.stream_of_search import replay
 
 #: The strategy that draws a depth- or breadth-first search for each attempt, as Stream of Search does (algorithms §2.19).
@@ -49,7 +48,7 @@ SHARED: Final = ("beam", "best_of_n", "dvts", "mcts")
 ALONE: Final = (MIXTURE, "best_first", "bfs", "dfs", "guess_and_check")
 _CHECKED: Final = frozenset({"stream_of_search", "direct"})
 _BUDGETS: Final = tuple(field.name for field in fields(Budgets))
-_OURS: Final = ("domain", "value", "value_k", "merge", "cell", "streams", "stream_tokens", "tokenizer")
+_OURS: Final = ("domain", "value", "value_k", "merge", "cell", *TELLING)
 
 
 def parameters(name: str) -> frozenset[str]:
@@ -68,6 +67,7 @@ async def _search(name: str, context: Context) -> Made:
     unknown = sorted(set(given) - parameters(name))
     if unknown:
         raise UsageError(f"strategy {name!r} has no parameter {unknown[0]!r}", where="strategy.parameters")
+    telling = Telling.of(given, [MIXTURE])
     seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
     settings = _mixed(given, seed, _domain_name(context)) if name == MIXTURE else {**given, "search": name}
     domain, tree = _grown(context, settings, seed)
@@ -75,20 +75,7 @@ async def _search(name: str, context: Context) -> Made:
     text = _said(domain, tree)
     judgement = await context.verify(text, FinishReason.STOP.value)
     correct = judgement.outcome is Outcome.CORRECT
-    told = tell(
-        tree,
-        domain,
-        [build_linearizer(linearizer) for linearizer in given.get("streams", [MIXTURE])],
-        most=given.get("stream_tokens"),
-        count=token_counter(given.get("tokenizer")),
-    )
-    rows = {
-        "trees": [tree_row(tree)],
-        "nodes": node_rows(tree, domain.show),
-        "edges": edge_rows(tree),
-        "streams": [stream.row(tree.tree_id, correct and _legal(stream, tree, domain)) for stream in told.streams],
-        "drops": [drop.row() for drop in told.drops],
-    }
+    rows = await telling.rows(tree, domain, context, lambda stream: correct and _legal(stream, tree, domain))
     completion = Completion(text, FinishReason.STOP.value, completion_tokens=0)
     best = tree.best_leaf
     node_id = best.node_id if best is not None and best.goal else None

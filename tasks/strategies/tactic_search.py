@@ -1,6 +1,6 @@
 """Proof search as a strategy: a tree of tactics over a theorem, and the proof that it found as the attempt.
 
-What must stay true: no engine is asked, and a tree depends on the problem, the parameters and the Lean that is installed; a proof is
+What must stay true: no engine is asked for a tactic, and a tree depends on the problem, the parameters and the Lean that is installed; a proof is
 one only by the problem's own verifier, which sees the whole theorem anew; the attempt is the proof, or without one the tactics that got
 furthest, which the verifier then judges. One Lean process walks, in a thread of its own, for all problems of the run.
 """
@@ -19,16 +19,15 @@ from tracemill.schemas.enums import FinishReason, Outcome, TraceKind
 from tracemill.schemas.errors import UsageError
 from tracemill.tasks.domains.lean import Lean, Proof
 from tracemill.tasks.engines.base import Completion
-from tracemill.tasks.linearize.fit import tell, token_counter
-from tracemill.tasks.linearize.registry import build_linearizer
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run_now
 from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.registry import build_search, parameter_names
-from tracemill.tasks.search.rows import edge_rows, node_rows, tree_row
 from tracemill.tasks.search.tree import Plot, Tree
 from tracemill.tasks.search.values import Own
 from tracemill.tasks.strategies.base import Context, Draft, Made
+from tracemill.tasks.strategies.telling import PARAMETERS as TELLING
+from tracemill.tasks.strategies.telling import Telling
 from tracemill.verifiers.lean.tactics import TacticEnvironment, TacticProver, script
 
 #: Tactics tried for one theorem, and the searches that make sense over them.
@@ -42,11 +41,9 @@ _OURS: Final = (
     "finishing",
     "calls",
     "most",
-    "streams",
-    "stream_tokens",
-    "tokenizer",
     "max_nodes",
     "max_seconds",
+    *TELLING,
 )
 PARAMETERS: Final = frozenset((*_OURS, *(name for search in SEARCHES for name in parameter_names(search))))
 
@@ -69,6 +66,7 @@ async def search_with(context: Context, prover: Callable[[], TacticProver]) -> M
         raise UsageError(
             f"no proof search {name!r}", where="strategy.parameters.search", mend=f"known: {', '.join(SEARCHES)}"
         )
+    telling = Telling.of(given, ["stream_of_search"])
     loop = asyncio.get_running_loop()
 
     async def judged(text: str) -> float:
@@ -79,13 +77,6 @@ async def search_with(context: Context, prover: Callable[[], TacticProver]) -> M
 
     seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
     domain, tree = await loop.run_in_executor(_WALKER, lambda: _grown(context, name, prover(), verify, seed))
-    told = tell(
-        tree,
-        domain,
-        [build_linearizer(linearizer) for linearizer in given.get("streams", ["stream_of_search"])],
-        most=given.get("stream_tokens"),
-        count=token_counter(given.get("tokenizer")),
-    )
     best = tree.best_leaf
     proved = best is not None and best.goal
     end = best if best is not None and proved else max(tree.nodes.values(), key=lambda n: (n.depth, -n.created))
@@ -99,13 +90,7 @@ async def search_with(context: Context, prover: Callable[[], TacticProver]) -> M
         tree_id=tree.tree_id,
         node_id=end.node_id,
     )
-    rows: dict[str, Any] = {
-        "trees": [tree_row(tree)],
-        "nodes": node_rows(tree, domain.show),
-        "edges": edge_rows(tree),
-        "streams": [stream.row(tree.tree_id, proved) for stream in told.streams],
-        "drops": [drop.row() for drop in told.drops],
-    }
+    rows = await telling.rows(tree, domain, context, lambda stream: proved)
     return Made([draft], rows)
 
 

@@ -19,17 +19,16 @@ from tracemill.schemas.plugins import resolve
 from tracemill.tasks.domains.running import runs
 from tracemill.tasks.domains.text import UNCHECKED, Text, Thoughts
 from tracemill.tasks.engines.base import Completion
-from tracemill.tasks.linearize.fit import tell, token_counter
-from tracemill.tasks.linearize.registry import build_linearizer
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run
 from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.registry import build_search, parameter_names, parameters_of
-from tracemill.tasks.search.rows import edge_rows, node_rows, tree_row
 from tracemill.tasks.search.tree import Node, Plot, Tree
 from tracemill.tasks.search.values import MonteCarlo, Own, Value
 from tracemill.tasks.search.votes import Votes
 from tracemill.tasks.strategies.base import Context, Draft, Made
+from tracemill.tasks.strategies.telling import PARAMETERS as TELLING
+from tracemill.tasks.strategies.telling import Telling
 
 _VALUES: Final[Mapping[str, Callable[[int], Value | None]]] = {
     "monte_carlo": lambda k: MonteCarlo(k),
@@ -48,17 +47,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 _DOMAIN: Final = ("segmentation", "expansion", "step_tokens", "rollout_tokens", "max_steps", "ends", "vote_tokens")
 _BUDGETS: Final = tuple(field.name for field in fields(Budgets))
-_OURS: Final = (
-    "value",
-    "value_k",
-    "reward",
-    "merge",
-    "streams",
-    "stream_tokens",
-    "stream_options",
-    "tokenizer",
-    "code",
-)
+_OURS: Final = ("value", "value_k", "reward", "merge", "code", *TELLING)
 
 
 def parameters(name: str) -> frozenset[str]:
@@ -79,24 +68,7 @@ async def _search(name: str, context: Context) -> Made:
     growth = Growth(domain, tree, budgets=settings.budgets, value=settings.value, merge=settings.merge)
     await run(grown(settings.search, growth))
     cut_unchecked(tree, domain)
-    rows: dict[str, list[Mapping[str, Any]]] = {
-        "trees": [tree_row(tree)],
-        "nodes": [*node_rows(tree, domain.show)],
-        "edges": [*edge_rows(tree)],
-        "streams": [],
-        "drops": [],
-    }
-    if settings.streams:
-        told = tell(
-            tree,
-            domain,
-            [build_linearizer(linearizer) for linearizer in settings.streams],
-            most=settings.stream_tokens,
-            count=token_counter(settings.tokenizer),
-            options=settings.stream_options,
-        )
-        rows["streams"] = [stream.row(tree.tree_id, bool(tree.goals())) for stream in told.streams]
-        rows["drops"] = [drop.row() for drop in told.drops]
+    rows = await settings.telling.rows(tree, domain, context, lambda stream: bool(tree.goals()))
     return Made(drafts_of(tree, context, seed, every=name == "best_of_n"), rows)
 
 
@@ -110,10 +82,7 @@ class Settings:
     value: Value | None
     budgets: Budgets
     merge: Any
-    streams: tuple[str, ...]
-    stream_tokens: int | None
-    stream_options: Mapping[str, Mapping[str, Any]]
-    tokenizer: str | None
+    telling: Telling
 
     @classmethod
     def of(cls, name: str, given: Mapping[str, Any]) -> Settings:
@@ -136,10 +105,7 @@ class Settings:
             _VALUES[value](int(merged.get("value_k", 4))),
             Budgets(*(merged.get(f"max_{key}") for key in _BUDGETS)),
             merged.get("merge", "none" if name in ("tot", "best_of_n") else "states"),
-            tuple(merged.get("streams", ())),
-            merged.get("stream_tokens"),
-            merged.get("stream_options", {}),
-            merged.get("tokenizer"),
+            Telling.of(merged),
         )
 
     def domain(self, context: Context) -> Text:

@@ -2,7 +2,7 @@
 
 What must stay true: a stream is in only where its replay was faithful and its end verified (``verified``), and where its
 problem may be trained on; the tokenized form trains on exactly the loss spans, each token by where it begins; a twin is a
-row of its own too, so that a trainer can take either.
+row of its own too, so that a trainer can take either; a rewrite stands beside its draft and the draft's twin.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tracemill.schemas.recipe import ViewsSpec
 from tracemill.schemas.tables import SPAN
 from tracemill.tasks.linearize.fit import twin_of
 from tracemill.tasks.linearize.registry import build_linearizer
+from tracemill.tasks.linearize.rewrite import draft_name
 from tracemill.tasks.store import Funnel
 from tracemill.tasks.tokenizer import Tokenizer
 from tracemill.tasks.views import tokenized
@@ -42,6 +43,8 @@ SCHEMA: Final = pa.schema(
         ("dead_ends", pa.int32()),
         ("twin", pa.string()),
         ("twin_id", pa.string()),
+        ("draft", pa.string()),  # what a rewrite was made of
+        ("draft_id", pa.string()),
         (
             "token_ratio",
             pa.float64(),
@@ -122,7 +125,7 @@ class Streams:
         return found
 
     def _part(self, streams: Sequence[dict[str, Any]]) -> Part:
-        twins = {(row["told"], row["linearizer"]): row for row in streams}
+        told = {(row["told"], row["linearizer"]): row for row in streams}
         kept, tokens = [], []
         for row in streams:
             self._all += 1
@@ -131,7 +134,8 @@ class Streams:
                 self.drops.add(f"view:{VIEW}", row["stream_id"], reason, row["linearizer"])
                 continue
             self._in += 1
-            twin = twins.get((row["told"], _twin_name(row["linearizer"])))
+            twin = told.get((row["told"], _twin_name(row["linearizer"])))
+            draft = told.get((row["told"], draft_name(row["linearizer"])))
             messages, prefill = self._prompts.before(row["template_id"], row["problem_id"])
             said = [*messages, {"role": "assistant", "content": prefill + row["text"]}]
             spans = [{key: span[key] + len(prefill) for key in ("start", "end")} for span in row["loss_spans"]]
@@ -142,6 +146,8 @@ class Streams:
                     "loss_spans": spans,
                     "twin": None if twin is None else twin["text"],
                     "twin_id": None if twin is None else twin["stream_id"],
+                    "draft": None if draft is None else draft["text"],
+                    "draft_id": None if draft is None else draft["stream_id"],
                     "token_ratio": None if twin is None else self._size(row["text"]) / max(1, self._size(twin["text"])),
                 }
             )
@@ -195,6 +201,6 @@ class Streams:
 
 def _twin_name(linearizer: str) -> str | None:
     try:
-        return twin_of(build_linearizer(linearizer)).name
+        return twin_of(build_linearizer(draft_name(linearizer) or linearizer)).name
     except TracemillError:  # of the user's own, from a module that is not here
         return None

@@ -9,8 +9,8 @@ from tests.tasks.linearize.conftest import text_domain
 from tests.tasks.linearize.test_prose import small
 
 from tracemill.schemas.enums import SegmentKind
-from tracemill.tasks.linearize import journey
-from tracemill.tasks.linearize.rewrite import accepted, recall_of, rewrite
+from tracemill.tasks.linearize import astro, journey
+from tracemill.tasks.linearize.rewrite import accepted, recall_of
 
 DRAFT = journey.write(small(), text_domain())
 
@@ -19,12 +19,8 @@ def reworded(text: str) -> str:
     return "\n\n".join(f"Well: {part}" for part in text.split("\n\n"))
 
 
-async def test_a_rewrite_keeps_the_segments_of_the_draft():
-    async def ask(question: str) -> str:
-        assert question.endswith(DRAFT.text)
-        return reworded(DRAFT.text)
-
-    found = (await rewrite(DRAFT, ask)).stream
+def test_a_rewrite_keeps_the_segments_of_the_draft():
+    found = accepted(DRAFT, reworded(DRAFT.text)).stream
     assert found is not None
     assert found.linearizer == "journey_rewrite"
     assert found.segments[0].start == 0
@@ -52,6 +48,13 @@ def test_a_rewrite_that_does_not_say_the_same_is_dropped(change, reason):
 
 def test_a_lost_answer_is_seen_even_where_little_recall_is_asked():
     assert accepted(DRAFT, DRAFT.text.replace("42", "43"), recall=0.0).reason == "rewrite_lost_answer"
+
+
+def test_the_answer_is_looked_for_where_the_draft_reaches_its_goal_not_in_the_phrase_after_it():
+    draft = astro.write(small(), text_domain())
+    assert "42" not in draft.text.rpartition("\n\n")[2]
+    assert accepted(draft, draft.text.replace("{42}", "{41}"), recall=0.0).reason == "rewrite_lost_answer"
+    assert accepted(draft, reworded(draft.text)).stream is not None
 
 
 def test_recall_counts_a_number_as_often_as_it_stands():
