@@ -25,7 +25,7 @@ from tracemill.verifiers.normal import LONGEST, tidy
 from tracemill.verifiers.options import Options as Options
 from tracemill.verifiers.structure import parts
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 
 
 def read_options(given: Mapping[str, Any]) -> Options:

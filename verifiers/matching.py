@@ -109,7 +109,7 @@ def _unaskable(a: str, b: str) -> str | None:
     if "\\boxed" in b or "\\fbox" in b:
         return "boxes beside each other in a box"
     if _APART.search(b):
-        return "digits that stand apart"
+        return "values that stand apart"
     if "$" in b or any(w.lower() not in _NAMES for w in _PROSE.findall(b)):
         return "prose that is not understood"
     if _OTHER.search(b) and not _OTHER.search(a):
@@ -153,6 +153,7 @@ _NAMES: Final = frozenset(
 _OTHER: Final = re.compile(r"\\(?:ne|to|mid|implies|Rightarrow|rightarrow|iff|Leftrightarrow|neg|lnot|not)(?![a-zA-Z])")
 _APART: Final = re.compile(
     r"[\d})%]\s+\d|(?<![\\A-Za-z])[A-Za-z]\s+\d|\\[dt]?frac\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}\s*\\[dt]?frac"
+    r"|\\end\s*\{[a-z]*matrix\}\s*\\begin"
 )
 _APPROXIMATELY: Final = re.compile(r"\s*(?:\\approx(?![a-zA-Z])|\\simeq(?![a-zA-Z])|≈)\s*")
 #: Largest difference between a value and the approximation written behind it, relative.

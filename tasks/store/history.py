@@ -128,12 +128,17 @@ def kind_of(recipe: AnyRecipe) -> str:
     return "synthesize" if isinstance(recipe, Recipe) else "import"
 
 
+def is_of(held: History, recipe: AnyRecipe) -> bool:
+    """Whether ``recipe`` may resume the run: its kind and its identity are the run's."""
+    return held.kind == kind_of(recipe) and held.identity_hash == recipe.identity_hash
+
+
 def refuse_other(held: History, recipe: AnyRecipe, *, where: str) -> None:
     """Raise ``UsageError`` listing every identity key in which ``recipe`` is not the run's, with both values."""
+    if is_of(held, recipe):
+        return
     if held.kind != kind_of(recipe):
         differing = [f"kind: {held.kind} in the run, {kind_of(recipe)} now"]
-    elif held.identity_hash == recipe.identity_hash:
-        return
     else:
         old = dict(_flat(held.recipe(where=where).identity()))
         new = dict(_flat(recipe.identity()))

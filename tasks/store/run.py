@@ -25,7 +25,7 @@ from tracemill.schemas.recipe import ImportRecipe, Recipe
 from tracemill.schemas.tables import TABLES, schema_of
 from tracemill.tasks.store import ledger as ledgers
 from tracemill.tasks.store.commits import Commit, CommittedFile, Funnel
-from tracemill.tasks.store.history import RECIPE, History, now, refuse_other
+from tracemill.tasks.store.history import RECIPE, History, is_of, kind_of, now, refuse_other
 from tracemill.tasks.store.ledger import Ledger
 from tracemill.tasks.store.location import LocalLocation, Location, guarded, location_of, unfinished
 from tracemill.tasks.store.lock import LOCK, RunLock
@@ -36,6 +36,8 @@ COMMITS: Final = "_commits"
 LEDGER: Final = "_ledger"
 EMPTY: Final = "_empty.parquet"
 REUSED: Final = "reused-"
+#: What a run holds before anything was paid for.
+BEFORE: Final = frozenset({"runs", "policies", "problems", "drops"})
 
 _STAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*")
 _SHARD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -59,13 +61,15 @@ class RunStore:
     def start(cls, path: str | os.PathLike[str], recipe: Recipe | ImportRecipe, *, fresh: bool = False) -> RunStore:
         """The run at ``path``, made or resumed, for this process alone until ``close`` or its end.
 
-        ``fresh`` moves a run that is there aside, to ``<path>.old-<time>``. Raises ``UsageError`` for a folder of another
+        ``fresh`` moves a run that is there aside, to ``<path>.old-<time>``; so does another identity where nothing was paid
+        for or imported yet, as after a start that a mistyped key made fail. Raises ``UsageError`` for a folder of another
         identity, one that is not a run, and one that another process works on.
         """
         location = location_of(os.fspath(path))
-        if fresh:
-            _set_aside(location)
         held = _history(location)
+        if fresh or (held is not None and _is_superseded(location, held, recipe)):
+            _set_aside(location)
+            held = _history(location)
         if held is None:
             _refuse_strangers(location)
         else:
@@ -325,6 +329,15 @@ class RunStore:
 def _history(location: Location) -> History | None:
     data = location.read(RECIPE)
     return None if data is None else History.from_json(data, where=location.address(RECIPE))
+
+
+def _is_superseded(location: Location, held: History, recipe: Recipe | ImportRecipe) -> bool:
+    """Whether ``recipe`` is another identity of a local run that holds nothing which was paid for or imported."""
+    if is_of(held, recipe) or held.kind != kind_of(recipe) or not isinstance(location, LocalLocation):
+        return False
+    there = RunStore(location, held, None)
+    made = {file.table for commit in there.commits() for file in commit.files}
+    return made <= BEFORE and all(_all_in(path, set()) for path in there.ledgers())
 
 
 def _refuse_strangers(location: Location) -> None:

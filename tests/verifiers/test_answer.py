@@ -335,6 +335,10 @@ def test_no_repeated_pattern_takes_more_than_a_moment():
         ("2+21i", r"\boxed{2+21i 2-21i}"),
         ("2+11i", "2+11i 2-11i"),
         (r"99\%", r"99\% 100\%"),
+        (
+            r"\begin{pmatrix}0 & 0 \\ 0 & 1\end{pmatrix}",
+            r"\begin{pmatrix}0 & 0 \\ 0 & 1\end{pmatrix} \begin{bmatrix}7 & 0 \\ 0 & 1\end{bmatrix}",
+        ),
     ],
 )
 def test_two_answers_side_by_side_are_not_their_product(gold, response):

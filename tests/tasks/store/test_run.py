@@ -91,8 +91,9 @@ def test_a_resume_with_tunable_changes_adds_to_the_history(tmp_path, make_recipe
     assert RunStore.open(tmp_path).recipe() == make_recipe(limit=5)
 
 
-def test_another_identity_is_refused_with_every_difference_and_both_mends(tmp_path, make_recipe):
-    RunStore.start(tmp_path, make_recipe(sampling={"temperature": 0.5})).close()
+def test_another_identity_is_refused_with_every_difference_and_both_mends(tmp_path, make_recipe, said):
+    with RunStore.start(tmp_path, make_recipe(sampling={"temperature": 0.5})) as run:
+        pay(run, said)
     other = make_recipe(sampling={"temperature": 0.7, "stop": ["\n"]}, problems=[{"kind": "gsm8k"}])
     with pytest.raises(UsageError) as refused:
         RunStore.start(tmp_path, other)
@@ -105,6 +106,33 @@ def test_another_identity_is_refused_with_every_difference_and_both_mends(tmp_pa
     assert "--fresh" in text
     assert "max_tokens" not in text
     assert RunStore.open(tmp_path).invocation == 1
+
+
+def pay(run: RunStore, said) -> None:
+    ledger = run.ledger("one")
+    ledger.put("r_1", 10, said("paid"))
+    ledger.close()
+
+
+def test_a_mistyped_key_is_mended_in_place_where_nothing_was_paid(tmp_path, make_recipe, policies):
+    with RunStore.start(tmp_path / "run", make_recipe(sampling={"temperature": 0.5})) as mistyped:
+        mistyped.commit("start", "one", {"policies": policies("p")})
+        mistyped.ledger("one").close()
+    with RunStore.start(tmp_path / "run", make_recipe(sampling={"temperature": 0.7})) as mended:
+        assert (mended.invocation, mended.commits()) == (1, [])
+        assert mended.run_id != mistyped.run_id
+    (aside,) = tmp_path.glob("run.old-*")
+    assert RunStore.open(aside).run_id == mistyped.run_id
+
+
+def test_a_ledger_that_cannot_be_read_counts_as_paid(tmp_path, make_recipe, said):
+    with RunStore.start(tmp_path, make_recipe(sampling={"temperature": 0.5})) as run:
+        pay(run, said)
+    (ledger,) = run.ledgers()
+    with open(ledger, "r+b") as file:
+        file.write(b"damaged" * 20)
+    with pytest.raises(UsageError, match="another recipe"):
+        RunStore.start(tmp_path, make_recipe(sampling={"temperature": 0.7}))
 
 
 def test_an_import_does_not_go_into_a_synthesis_run(tmp_path, make_recipe):
