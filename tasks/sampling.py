@@ -31,7 +31,7 @@ from tracemill.verifiers.extract import extract
 STAGE = "sample"
 
 Lookup = Callable[[str], Completion | None]
-N = TypeVar("N", int, float)
+N = TypeVar("N", int, float, tuple[float, ...])
 
 
 class BudgetSpent(Exception):
@@ -213,6 +213,7 @@ class Asking:
         request = _request(attempt, render(template, problem, variables), template, sampling, seed, draw, problem)
         key = request.key(sampler.attempts.policy_id)
         found = filter(None, (self._get(key), sampler.paid(key), sampler.plan.paid.get(key)))
+        found = filter(lambda c: not sampling.confidence or c.confidence is not None, found)
         completion = max(found, key=_length, default=None)
         if completion is None or _is_short(completion, sampling.max_tokens):
             sampler.budget.check()
@@ -268,6 +269,7 @@ def joined(first: Completion, rest: Completion) -> Completion:
         if first.logprob_min is None or rest.logprob_min is None
         else min(first.logprob_min, rest.logprob_min),
         cost_usd=_sum(first.cost_usd, rest.cost_usd),
+        confidence=_sum(first.confidence, rest.confidence),
     )
 
 

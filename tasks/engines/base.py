@@ -23,7 +23,8 @@ Message = Mapping[str, str]  # {"role": ..., "content": ...}
 class Sampling:
     """Sampling parameters of a request; None leaves a parameter to the server's default.
 
-    ``max_tokens`` is tunable and not a part of any identity. ``logprobs`` asks for the log-probability of each chosen token.
+    ``max_tokens`` is tunable and not a part of any identity. ``logprobs`` asks for the log-probability of each chosen token,
+    ``confidence`` for that of so many candidates in each place, of which only the token's confidence is kept.
     """
 
     temperature: float = 0.8
@@ -34,11 +35,13 @@ class Sampling:
     frequency_penalty: float | None = None
     stop: tuple[str, ...] = ()
     logprobs: bool = False
+    confidence: int = 0
     seed: int = 0  # the base seed; each draw's own seed is derived from it
     max_tokens: int = 2048
 
     def identity(self) -> dict[str, Any]:
-        """Everything but ``max_tokens``, as plain JSON values."""
+        """Everything but ``max_tokens``, as plain JSON values; ``confidence`` where it is asked for."""
+        more = {"confidence": self.confidence} if self.confidence else {}
         return {
             "temperature": self.temperature,
             "top_p": self.top_p,
@@ -49,6 +52,7 @@ class Sampling:
             "stop": list(self.stop),
             "logprobs": self.logprobs,
             "seed": self.seed,
+            **more,
         }
 
     @property
@@ -101,7 +105,8 @@ class Request:
 class Completion:
     """What came back. ``text`` is the whole raw turn, a think block included (a server's separate ``reasoning_content`` is
     put back as ``<think>...</think>``); ``prefix`` is not repeated in it. Token counts are None where the server does not say.
-    ``top`` has the log-probabilities in the place of the first token, where asked for and given. ``refused``: the error is the
+    ``top`` has the log-probabilities in the place of the first token, where asked for and given; ``confidence`` has a number a
+    token, the negative mean log-probability of its ``Sampling.confidence`` likeliest candidates. ``refused``: the error is the
     server's answer to this prompt (it does not fit, say), not a failure of the server.
     """
 
@@ -120,6 +125,7 @@ class Completion:
     error: str | None = None
     top: Mapping[str, float] | None = None
     refused: bool = False
+    confidence: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

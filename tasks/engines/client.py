@@ -38,6 +38,7 @@ _SPARE_FILES: Final = 256
 #: Bytes of an answer: these and so many a token (a log-probability included), but never more than the last.
 _ENVELOPE: Final = 1 << 20
 _BYTES_PER_TOKEN: Final = 1 << 10
+_BYTES_PER_CANDIDATE: Final = 1 << 7
 _LARGEST: Final = 1 << 26
 #: A prompt that saw so many deaths of our own server is sent beside no other such; at the second number it is blamed.
 _SUSPECTED: Final = 2
@@ -204,7 +205,8 @@ class HttpEngine:
         sent = time.perf_counter()
         try:
             async with session.post(self._urls[request.route], data=body, allow_redirects=False) as response:
-                limit = min(_LARGEST, _ENVELOPE + _BYTES_PER_TOKEN * request.sampling.max_tokens)
+                each = _BYTES_PER_TOKEN + _BYTES_PER_CANDIDATE * request.sampling.confidence
+                limit = min(_LARGEST, _ENVELOPE + each * request.sampling.max_tokens)
                 data, whole = await _read(response, limit)
                 status, headers = response.status, response.headers
         except aiohttp.ConnectionTimeoutError as error:

@@ -27,7 +27,7 @@ from tracemill.schemas.errors import UsageError, did_you_mean
 from tracemill.schemas.recipe import EngineSpec
 from tracemill.schemas.records import Policy, Problem
 from tracemill.tasks.engines.base import Capabilities, Completion, EngineStats, Request
-from tracemill.tasks.engines.simulated_text import Walk, filler, is_sound, pool, wrong_answers
+from tracemill.tasks.engines.simulated_text import Walk, confidences, filler, is_sound, pool, wrong_answers
 
 VERSION: Final = "1"
 CHARACTERS_PER_TOKEN: Final = 4
@@ -63,7 +63,8 @@ class SimulatedEngine:
     """``spec.simulation`` holds the settings of ``DEFAULTS``; another key or a value out of bounds is a ``UsageError``.
 
     ``request.problem`` gives the gold answer and the difficulty; without one the answer is 0 and the prompt decides. One
-    token is four characters. Log-probabilities are made up: -0.2 a token in a right text, -0.4 in a wrong one.
+    token is four characters. Log-probabilities are made up: -0.2 a token in a right text, -0.4 in a wrong one; so are
+    confidences: high in a token of a sound text, low in one of a text gone astray.
     """
 
     name = "simulated"
@@ -155,6 +156,7 @@ class SimulatedEngine:
             logprob_min=8 * each if request.sampling.logprobs and tokens else None,
             cost_usd=(prompt_tokens * self._prices[0] + tokens * self._prices[1]) / 1e6 if priced else None,
             latency_ms=latency_ms,
+            confidence=confidences(prefix, rest, CHARACTERS_PER_TOKEN) if request.sampling.confidence else None,
         )
 
     def _text(self, key: str, problem: Problem | None, success: float, done: int, sound: bool) -> tuple[str, bool]:

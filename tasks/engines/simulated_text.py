@@ -7,7 +7,7 @@ padding holds no digit, no box and no step separator, so that only sums and the 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -15,6 +15,8 @@ from random import Random
 from typing import Final
 
 _STEP: Final = re.compile(r"(?:^|\n\n)(Wait, that was wrong\. )?Step \d+: (\d+) \+ (\d+) = (\d+)\.")
+SURE: Final = 12.0
+UNSURE: Final = 6.0
 _INTEGER: Final = re.compile(r"-?\d{1,18}")
 _WORDS: Final = [
     "we",
@@ -129,6 +131,20 @@ def is_sound(prefix: str) -> tuple[int, bool]:
 def steps_right(text: str) -> list[bool]:
     """For each step of ``text``, whether its sum is right: the oracle of step labels."""
     return [int(a) + int(b) == int(c) for _, a, b, c in _STEP.findall(text)]
+
+
+def confidences(prefix: str, text: str, width: int) -> tuple[float, ...]:
+    """The confidence of each token of ``width`` characters of ``text``, which goes on from ``prefix``: ``SURE`` in a step that
+    leaves the text sound, ``UNSURE`` in one that leaves it astray.
+    """
+    whole = prefix + text
+    starts, states, sound = [0], [SURE], True
+    for match in _STEP.finditer(whole):
+        mended, a, b, c = match.groups()
+        sound = int(a) + int(b) == int(c) and (sound or bool(mended))
+        starts.append(match.start())
+        states.append(SURE if sound else UNSURE)
+    return tuple(states[bisect_right(starts, at) - 1] for at in range(len(prefix), len(whole), width))
 
 
 @lru_cache(maxsize=8)

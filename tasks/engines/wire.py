@@ -7,10 +7,11 @@ server sends is never trusted to have the right shape.
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -31,6 +32,7 @@ PATHS: Final[Mapping[Route, str]] = {
 CONTINUE_FINAL_MESSAGE: Final[Mapping[str, Any]] = {"continue_final_message": True, "add_generation_prompt": False}
 
 _LONGEST_MESSAGE: Final = 400
+_IMPOSSIBLE: Final = -9999.0
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -69,7 +71,9 @@ def encode(
     """The body of ``request``. ``continuation`` is sent beside a chat prefix, ``token_limit`` names that parameter."""
     if request.route == "pooling":
         return _pooling(request, model)
-    head = _head(request.sampling, model, request.route, token_limit, request.top_logprobs)
+    head = _head(
+        request.sampling, model, request.route, token_limit, max(request.top_logprobs, request.sampling.confidence)
+    )
     if request.route == "completion":
         return f'{head},"seed":{request.seed},"prompt":{json.dumps(request.prompt + request.prefix)}}}'.encode()
     messages: list[Mapping[str, str]] = list(request.messages)
@@ -144,6 +148,7 @@ def decode(
         latency_ms=latency_ms,
         replica=replica,
         top=_top(choice.get("logprobs")) if request.top_logprobs else None,
+        confidence=_confidences(choice.get("logprobs"), request.sampling.confidence),
     )
 
 
@@ -223,17 +228,35 @@ def _logprobs(logprobs: Any) -> tuple[float | None, float | None]:
 
 def _top(logprobs: Any) -> Mapping[str, float] | None:
     """Token to log-probability in the place of the first token, from either shape; None where the server gives none."""
-    shape = _mapping(logprobs)
-    content, legacy = shape.get("content"), shape.get("top_logprobs")
-    pairs: list[tuple[Any, Any]] = []
-    if isinstance(content, list) and content:
-        listed = _mapping(content[0]).get("top_logprobs")
-        rows = [_mapping(row) for row in listed] if isinstance(listed, list) else []
-        pairs = [(row.get("token"), row.get("logprob")) for row in rows]
-    elif isinstance(legacy, list) and legacy:
-        pairs = list(_mapping(legacy[0]).items())
+    pairs = next(_candidates(logprobs), [])
     found = {token: float(value) for token, value in pairs if isinstance(token, str) and _is_number(value)}
     return found or None
+
+
+def _confidences(logprobs: Any, k: int) -> tuple[float, ...] | None:
+    """-mean log p of the ``k`` likeliest candidates in the place of each token (DeepConf, algorithms §2.30); None where the
+    server gives none, or k is 0. A candidate that cannot be (vLLM writes -9999 for minus infinity) is left out.
+    """
+    found = []
+    for pairs in _candidates(logprobs) if k else ():
+        values = heapq.nlargest(k, (float(v) for _, v in pairs if _is_number(v) and v > _IMPOSSIBLE))
+        if values:
+            found.append(0.0 - math.fsum(values) / len(values))
+    return tuple(found) or None
+
+
+def _candidates(logprobs: Any) -> Iterator[list[tuple[Any, Any]]]:
+    """(token, log-probability) of the candidates in each place, from either shape."""
+    shape = _mapping(logprobs)
+    content, legacy = shape.get("content"), shape.get("top_logprobs")
+    if isinstance(content, list):
+        for place in content:
+            listed = _mapping(place).get("top_logprobs")
+            rows = [_mapping(row) for row in listed] if isinstance(listed, list) else []
+            yield [(row.get("token"), row.get("logprob")) for row in rows]
+    elif isinstance(legacy, list):
+        for place in legacy:
+            yield list(_mapping(place).items())
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -17,8 +17,10 @@ import sqlite3
 import threading
 import time
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from tracemill.schemas.errors import StoreError
@@ -33,15 +35,17 @@ PAGE_BYTES: Final = 16384
 
 _COLUMNS: Final = (
     "request_key, max_tokens, text, checksum, finish_reason, prompt_tokens, completion_tokens, cached_tokens, "
-    "reasoning_tokens, logprob_sum, logprob_min, cost_usd, latency_ms, replica, retries, error"
+    "reasoning_tokens, logprob_sum, logprob_min, cost_usd, latency_ms, replica, retries, error, confidence"
 )
+#: Columns of a ledger that was made before confidences were kept; they stand last, so that such a row is a short one.
+_FIRST_COLUMNS: Final = 16
 _CREATE: Final = f"""
 CREATE TABLE IF NOT EXISTS paid ({_COLUMNS});
 CREATE UNIQUE INDEX IF NOT EXISTS paid_key ON paid (request_key, max_tokens);
 PRAGMA user_version = {VERSION};
 """
-_INSERT: Final = f"INSERT OR REPLACE INTO paid ({_COLUMNS}) VALUES ({', '.join('?' * 16)})"
-_SELECT: Final = f"SELECT {_COLUMNS} FROM paid WHERE request_key = ? ORDER BY max_tokens DESC"
+_INSERT: Final = f"INSERT OR REPLACE INTO paid ({_COLUMNS}) VALUES ({', '.join('?' * 17)})"
+_SELECT: Final = "SELECT * FROM paid WHERE request_key = ? ORDER BY max_tokens DESC"
 _SPACE: Final = "see that the disk is well and has space, and give the same command again: it resumes"
 _MENDS: Final = {
     sqlite3.SQLITE_FULL: _SPACE,
@@ -268,6 +272,8 @@ def _create(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.executescript(_CREATE)
+    if len(connection.execute("PRAGMA table_info(paid)").fetchall()) == _FIRST_COLUMNS:
+        connection.execute("ALTER TABLE paid ADD COLUMN confidence")
     return connection
 
 
@@ -297,7 +303,7 @@ def readable(path: str) -> Iterator[tuple[str, int, Completion]]:
             last = min(os.path.getsize(path) // 64, 1_000_000)
         for rowid in range(1, last + 1):
             try:
-                row = connection.execute(f"SELECT {_COLUMNS} FROM paid WHERE rowid = ?", (rowid,)).fetchone()
+                row = connection.execute("SELECT * FROM paid WHERE rowid = ?", (rowid,)).fetchone()
             except sqlite3.DatabaseError as error:
                 if _code(error) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):  # the table itself is gone
                     return
@@ -326,15 +332,17 @@ def _row(request_key: str, max_tokens: int, c: Completion) -> Row:
         c.replica,
         c.retries,
         c.error,
+        None if c.confidence is None else array("d", c.confidence).tobytes(),
     )
 
 
 def _read(row: Row) -> tuple[int, Completion] | None:
     """The limit and completion of a row as selected; None where the text is not the one that was written."""
-    _, max_tokens, data, checksum, *rest = row
+    (_, max_tokens, data, checksum, *rest), more = row[:_FIRST_COLUMNS], row[_FIRST_COLUMNS:]
     if not isinstance(data, bytes) or zlib.crc32(data) != checksum or not isinstance(max_tokens, int):
         return None
     try:
-        return max_tokens, Completion(data.decode("utf-8", "surrogatepass"), *rest)
-    except UnicodeDecodeError:
+        confidence = tuple(array("d", more[0])) if more and isinstance(more[0], bytes) else None
+        return max_tokens, replace(Completion(data.decode("utf-8", "surrogatepass"), *rest), confidence=confidence)
+    except ValueError:  # neither text nor whole numbers
         return None

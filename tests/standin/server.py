@@ -248,8 +248,15 @@ class Standin:
             choice["text"] = rest
         if body.get("logprobs"):
             values = [-((n % 7) + 1) / 8 for n in range(tokens)]
-            legacy = {"token_logprobs": values}
-            choice["logprobs"] = {"content": [{"token": "t", "logprob": v} for v in values]} if chat else legacy
+            shaped: list[dict[str, Any]] = [{"token": "t", "logprob": v} for v in values]
+            legacy: dict[str, Any] = {"token_logprobs": values}
+            top = body.get("top_logprobs") if chat else body["logprobs"]
+            if top and not self.options.no_top_logprobs:
+                places = [{f"t{i}": v - i / 4 for i in range(top)} for v in values]
+                legacy["top_logprobs"] = places
+                for token, place in zip(shaped, places, strict=True):
+                    token["top_logprobs"] = [{"token": t, "logprob": v} for t, v in place.items()]
+            choice["logprobs"] = {"content": shaped} if chat else legacy
         usage = {
             "prompt_tokens": len(prompt) // CHARACTERS_PER_TOKEN,
             "completion_tokens": tokens,

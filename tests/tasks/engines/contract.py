@@ -34,7 +34,8 @@ PLAIN = ask(2, route="completion")
 SHORT = ask(3, sampling=replace(SAMPLING, max_tokens=3))
 MANY = tuple(ask(10 + n) for n in range(16))
 SCORED = ask(4, sampling=replace(SAMPLING, logprobs=True))
-REQUESTS = (ONE, PLAIN, SHORT, *MANY, SCORED)
+SURE = ask(4, sampling=replace(SAMPLING, confidence=5))
+REQUESTS = (ONE, PLAIN, SHORT, *MANY, SCORED, SURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,17 @@ async def scores_tokens_where_asked(subject: Subject) -> None:
     assert scored.logprob_sum <= scored.logprob_min <= 0
 
 
+async def gives_each_token_a_confidence_where_asked(subject: Subject) -> None:
+    if not subject.logprobs:
+        pytest.skip("the engine does not keep log-probabilities")
+    sure, plain = await subject.engine.complete(SURE), await subject.engine.complete(ONE)
+    assert plain.confidence is None
+    assert sure.confidence is not None
+    assert sure.completion_tokens is not None
+    assert abs(len(sure.confidence) - sure.completion_tokens) <= 1  # some servers count the token that ends the text
+    assert all(value >= 0 for value in sure.confidence)
+
+
 Clause = Callable[[Subject], Awaitable[None]]
 CLAUSES: tuple[Clause, ...] = (
     gives_text_and_counts,
@@ -142,4 +154,5 @@ CLAUSES: tuple[Clause, ...] = (
     stays_usable_after_a_cancelled_request,
     continues_a_prefix,
     scores_tokens_where_asked,
+    gives_each_token_a_confidence_where_asked,
 )

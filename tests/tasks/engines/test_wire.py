@@ -145,6 +145,35 @@ def test_both_shapes_of_log_probabilities_on_both_routes(shape: Any) -> None:
         assert decode(data, request, Prices()).logprob_sum is None
 
 
+PLACES = [{"a": -0.5, "b": -1.5, "c": -9.0}, {"c": -2.0, "d": -9999.0, "e": -4.0}, {"f": float("-inf"), "g": -1.0}]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"token_logprobs": [-0.5, -2.0, -1.0], "top_logprobs": PLACES},
+        {"content": [{"token": "b", "logprob": -0.5, "top_logprobs": [{"token": t, "logprob": v} for t, v in p.items()]}
+                     for p in PLACES]},
+    ],
+)  # fmt: skip
+def test_a_tokens_confidence_is_the_mean_over_its_likeliest_candidates(shape: Any) -> None:
+    sampling = Sampling(confidence=2)
+    text = json.dumps({"choices": [{"text": "x", "logprobs": shape}]}).encode()
+    for data, request in ((text, TEXT), (chat({"content": "x"}, logprobs=shape), CHAT)):
+        found = decode(data, replace(request, sampling=sampling), Prices())
+        assert found.confidence == (1.0, 3.0, 1.0)  # §2.30; what cannot be is no candidate
+        assert (found.top, found.logprob_sum) == (None, None)
+        assert decode(data, request, Prices()).confidence is None
+    assert sent(replace(TEXT, sampling=sampling))["logprobs"] == 2
+    body = sent(replace(CHAT, sampling=sampling))
+    assert (body["logprobs"], body["top_logprobs"]) == (True, 2)
+
+
+def test_asking_for_confidence_is_another_sampling_and_not_asking_is_the_same_as_ever() -> None:
+    assert "confidence" not in Sampling().identity()
+    assert Sampling(confidence=20).sampling_id != Sampling().sampling_id
+
+
 def test_usage_details_are_kept_and_priced() -> None:
     body = json.loads(chat({"content": "x"}))
     body["usage"] = {
@@ -165,7 +194,7 @@ JSON = st.recursive(
     | st.dictionaries(
         st.sampled_from(
             ["choices", "message", "content", "text", "usage", "prompt_tokens", "finish_reason", "logprobs", "error", "code",
-             "token_logprobs", "logprob", "reasoning", "prompt_tokens_details", "cached_tokens"]
+             "token_logprobs", "logprob", "top_logprobs", "reasoning", "prompt_tokens_details", "cached_tokens"]
         ),
         inner,
         max_size=4,

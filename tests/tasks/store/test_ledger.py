@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -233,6 +234,25 @@ def test_a_text_whose_bits_flipped_is_not_served(path, said):
     assert ledger.get("r_2") is not None
     ledger.close()
     assert zlib.crc32(b"something else") != zlib.crc32(("1 " * 800).encode())
+
+
+def test_confidences_are_kept_to_the_bit_and_a_ledger_from_before_them_is_read_and_written_on(path, said):
+    filled(path, said, 3)
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE paid DROP COLUMN confidence")
+    connection.close()
+    found = module.Reader(path).find("r_1")
+    assert found is not None
+    assert found[1].confidence is None
+    ledger = Ledger(path)
+    sure = replace(said("sure"), confidence=(0.1, 1 / 3, 17.0))
+    ledger.put("r_9", 100, sure)
+    ledger.close()
+    again = reopened(path)
+    assert again.get("r_9") == sure
+    assert again.get("r_2") is not None
+    assert {key: c for key, _, c in module.readable(path)}["r_9"] == sure
+    again.close()
 
 
 def test_a_ledger_of_a_later_version_is_refused(path, said):
