@@ -72,7 +72,7 @@ def kernel_rate(count: int, seed: int) -> float:
     arrays = [np.empty(count, np.int64), segments, np.empty(count, np.int64)]
     began = time.process_time()
     made = compiled.tell(
-        np.uint64(seed), 0, count, targets, out, *arrays, np.empty((count, 5), np.int64), np.empty((count, 7), np.int64)
+        np.uint64(seed), 0, count, targets, out, *arrays, np.empty((count, 5), np.int64), np.empty((count, 8), np.int64)
     )
     return float(made / (time.process_time() - began))
 

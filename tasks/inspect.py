@@ -11,9 +11,12 @@ from typing import Any, Final
 
 import duckdb
 
-from tracemill.schemas.errors import DataError, UsageError
+from tracemill.schemas.errors import DataError, TracemillError, UsageError
+from tracemill.schemas.records import Problem
+from tracemill.schemas.tables import schema_of
 from tracemill.tasks.drawing import drawing
 from tracemill.tasks.reporting.grid import visible
+from tracemill.tasks.search.rows import edge_rows, node_rows
 
 #: Fewest characters of an id that are looked up.
 SHORTEST: Final = 4
@@ -167,6 +170,8 @@ def _tree(connection: duckdb.DuckDBPyConnection, run: str, key: str) -> Iterator
     yield from _fields(tree, "problem_id", "strategy", "parameters", "seed", "budgets", "status", "tokens", "best_leaf")
     nodes = _rows(connection, "SELECT * FROM nodes WHERE run = ? AND tree_id = ? ORDER BY created_order", run, key)
     edges = _rows(connection, "SELECT parent, child FROM edges WHERE run = ? AND tree_id = ?", run, key)
+    if not nodes:
+        nodes, edges = _grown_again(connection, run, tree)
     yield f"\n{len(nodes)} nodes; * is on a way to a goal"
     yield from drawing(nodes, edges)
     streams = _rows(
@@ -181,6 +186,20 @@ def _tree(connection: duckdb.DuckDBPyConnection, run: str, key: str) -> Iterator
     for row in streams:
         verified = "verified" if row["verified"] else "not verified"
         yield f"  {row['stream_id']}  {visible(row['linearizer'])}, {row['size']} characters, {verified}"
+
+
+def _grown_again(connection: duckdb.DuckDBPyConnection, run: str, tree: Row) -> tuple[list[Row], list[Row]]:
+    """The rows of a tree whose nodes were left out; none where it cannot be grown again."""
+    from tracemill.tasks.strategies.symbolic_search import regrown
+
+    row = _one(connection, "problems", run, "problem_id", tree["problem_id"])
+    if row is None:
+        return [], []
+    try:
+        domain, grown = regrown(tree, Problem.of({name: row[name] for name in schema_of("problems").names}))
+    except TracemillError:
+        return [], []
+    return node_rows(grown, domain.show), edge_rows(grown)
 
 
 def _stream(connection: duckdb.DuckDBPyConnection, run: str, key: str) -> Iterator[str]:

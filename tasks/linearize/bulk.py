@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from tracemill.tasks.domains.countdown import State
 from tracemill.tasks.domains.countdown_instances import problem
 from tracemill.tasks.linearize.base import stream_id
 from tracemill.tasks.linearize.compiled import LONGEST, MOST_SEGMENTS, tell
+from tracemill.tasks.linearize.compiled import instances as draw
 from tracemill.tasks.linearize.mixture import SYMBOLIC
 from tracemill.tasks.linearize.stream_of_search import NAME
 from tracemill.tasks.search.budget import Budgets
@@ -31,7 +33,8 @@ CHUNK: Final = 4096
 AVERAGE: Final = 16_384
 SEGMENTS: Final = 256
 
-_KINDS: Final = (
+#: The kinds of segments that the compiled code numbers.
+KINDS: Final = (
     SegmentKind.SETUP, SegmentKind.EXPLORE_OK, SegmentKind.EXPLORE_BAD, SegmentKind.BACKTRACK, SegmentKind.VERIFY,
     SegmentKind.FINAL,
 )  # fmt: skip
@@ -56,7 +59,7 @@ def streams(
     out = np.empty(max(chunk * AVERAGE, 2 * LONGEST), np.uint8)
     segments = np.empty((max(chunk * SEGMENTS, 2 * MOST_SEGMENTS), 4), np.int64)
     ends, segment_ends = np.empty(chunk, np.int64), np.empty(chunk, np.int64)
-    numbers, facts = np.empty((chunk, 5), np.int64), np.empty((chunk, 7), np.int64)
+    numbers, facts = np.empty((chunk, 5), np.int64), np.empty((chunk, 8), np.int64)
     done = 0
     while done < count:
         told = int(
@@ -67,6 +70,15 @@ def streams(
         )  # fmt: skip
         yield _chunk(first + done, split, out, ends[:told], segments, segment_ends[:told], numbers[:told], facts[:told])
         done += told
+
+
+def instances(seed: int, count: int, targets: Sequence[int], *, chunk: int = CHUNK) -> Iterator[State]:
+    """The first ``count`` instances of ``seed`` of four numbers: what ``domains.countdown_instances.drawn`` draws."""
+    allowed = np.array(targets, np.int64)
+    for first in range(0, count, chunk):
+        rows = np.empty((min(chunk, count - first), 5), np.int64)
+        draw(np.uint64(seed), first, allowed, rows)
+        yield from (State(row[0], tuple(row[1:])) for row in rows.tolist())
 
 
 def _chunk(
@@ -90,7 +102,7 @@ def _chunk(
         "status": [(TreeStatus.SOLVED if s else TreeStatus.EXHAUSTED).value for s in solved],
         "budgets": [budgets] * len(rows),
         "tokens": np.zeros(len(rows), np.int64),
-        "best_leaf": [None] * len(rows),
+        "best_leaf": [node_id(row[7]) if row[7] else None for row in rows],
     }
     text = pa.Array.from_buffers(
         pa.string(), len(rows), [None, pa.py_buffer(_offsets(ends, np.int32)), pa.py_buffer(out[: ends[-1]].copy())]
@@ -132,8 +144,8 @@ def _plot(problem_id: str, mult: int, width: int, seed: int) -> Plot:
 
 def _segments(rows: Any, ends: Any) -> pa.Array:
     codes, place = np.unique(rows[:, 3], return_inverse=True)
-    nodes = pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), [_node_id(c) for c in codes.tolist()])
-    kinds = pa.DictionaryArray.from_arrays(pa.array(rows[:, 2].astype(np.int8)), [kind.value for kind in _KINDS])
+    nodes = pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), [node_id(c) for c in codes.tolist()])
+    kinds = pa.DictionaryArray.from_arrays(pa.array(rows[:, 2].astype(np.int8)), [kind.value for kind in KINDS])
     fields = schema_of("streams").field("segments").type.value_type
     values = pa.StructArray.from_arrays(
         [
@@ -158,6 +170,8 @@ def _offsets(ends: Any, kind: Any) -> Any:
     return np.concatenate([[0], ends]).astype(kind)
 
 
-def _node_id(code: int) -> str:
+@lru_cache(maxsize=1 << 15)
+def node_id(code: int) -> str:
+    """The id of the node that the compiled code calls ``code``: five bits a level, 1 for the first child."""
     digits = [(code >> shift) & 31 for shift in (10, 5, 0)]
     return ",".join(["0", *(str(digit - 1) for digit in digits if digit)])

@@ -266,9 +266,14 @@ def _segment(segments, used, start, end, kind, code):
 
 
 @_compiled
-def _depth_first(target, start, factors, count, mult, out, at, segments, tally):
-    """Tell a depth-first search from ``at`` on. Returns (end of the text, segments, code of the goal or -1)."""
+def _depth_first(target, start, factors, count, mult, out, at, segments, tally, way):
+    """Tell a depth-first search from ``at`` on. Returns (end of the text, segments, code of the goal or -1).
+
+    ``tally`` takes the children looked at, backtracks, dead ends and the code of the best end; ``way`` the steps to the goal, each
+    with the numbers that it leaves.
+    """
     begin = at
+    nearest = np.inf
     numbers = np.zeros((4, 4), np.int64)
     path = np.zeros((4, 4), np.int64)
     codes = np.zeros(4, np.int64)
@@ -317,7 +322,13 @@ def _depth_first(target, start, factors, count, mult, out, at, segments, tally):
             at = _put_end(out, at, number, target)
             goal = number == target
             used = _segment(segments, used, was - begin, at - begin, FINAL if goal else VERIFY, code)
+            if goal or h[level, child] < nearest:
+                nearest = h[level, child]
+                tally[3] = code
             if goal:
+                way[:2, :4] = path[:2]
+                way[:2, 4:] = numbers[1:3]
+                way[2, :4], way[2, 4:] = steps[level, child], kept[level, child]
                 return at, used, code
             tally[2] += 1
             continue
@@ -333,9 +344,10 @@ def _depth_first(target, start, factors, count, mult, out, at, segments, tally):
 
 
 @_compiled
-def _breadth_first(target, start, factors, count, mult, width, seed, out, at, segments, tally):
-    """As ``_depth_first``, of the best ``width`` children of the best ``width`` nodes."""
+def _breadth_first(target, start, factors, count, mult, width, seed, out, at, segments, tally, way):
+    """As ``_depth_first``, of the best ``width`` children of the best ``width`` nodes; ``width`` is 5 at most."""
     begin = at
+    nearest = np.inf
     numbers = np.zeros((64, 4), np.int64)
     paths = np.zeros((64, 3, 4), np.int64)
     depths = np.zeros(64, np.int64)
@@ -401,7 +413,16 @@ def _breadth_first(target, start, factors, count, mult, width, seed, out, at, se
                     at = _put_end(out, at, number, target)
                     goal = number == target
                     used = _segment(segments, used, was - begin, at - begin, FINAL if goal else VERIFY, code)
+                    if goal or h[child] < nearest:
+                        nearest = h[child]
+                        tally[3] = code
                     if goal:
+                        above = 0
+                        while codes[above] != codes[node] >> 5:
+                            above += 1
+                        way[:2, :4] = paths[node, :2]
+                        way[0, 4:], way[1, 4:] = numbers[above], numbers[node]
+                        way[2, :4], way[2, 4:] = steps[child], kept[child]
                         return at, used, code
                     tally[2] += 1
                     continue
@@ -420,49 +441,77 @@ def _breadth_first(target, start, factors, count, mult, width, seed, out, at, se
 
 
 @_compiled
+def search(target, start, mult, width, seed, factors, out, at, segments, tally, way):
+    """Search one instance of four numbers with (h is mult, not sum) and (width: 0 for depth-first), and tell it from ``at`` on.
+
+    Returns (end of the text, segments, code of the goal or -1); ``factors`` is room for 64 numbers, which is enough for
+    targets of 2 to 10,000. See ``_depth_first`` for ``tally`` and ``way``.
+    """
+    count = 0
+    for f in range(2, target + 1):
+        if target % f == 0:
+            factors[count] = f
+            count += 1
+    tally[:] = 0
+    if width:
+        at, used, goal = _breadth_first(target, start, factors, count, mult, width, seed, out, at, segments, tally, way)
+    else:
+        at, used, goal = _depth_first(target, start, factors, count, mult, out, at, segments, tally, way)
+    if goal >= 0:
+        for i in range(used):
+            code = segments[i, 3]
+            if segments[i, 2] == BAD and (code == goal or code == goal >> 5 or code == goal >> 10):
+                segments[i, 2] = OK
+    return at, used, goal
+
+
+@_compiled
+def instance(seed, index, targets, state, numbers):
+    """``domains.countdown_instances.drawn`` of four numbers, which go to ``numbers``: (target, mult, width, the tree's seed).
+
+    ``state`` is room for the generator's state.
+    """
+    own = mix2(seed, index)
+    state[0] = mix2(own, 1)
+    target = targets[_below(state, targets.size)]
+    while True:
+        for i in range(4):
+            numbers[i] = 1 + _below(state, 99)
+        if solvable4(numbers, target):
+            break
+    mult = _below(state, 2) == 1
+    width = 1 + _below(state, 5) if _below(state, 2) == 1 else 0
+    return target, mult, width, own
+
+
+@_compiled
+def instances(seed, first, targets, found):
+    """Instances ``first``, ``first + 1``, ... of ``seed`` as rows (target, four numbers) of ``found``."""
+    state = np.zeros(1, np.uint64)
+    for i in range(found.shape[0]):
+        found[i, 0], _, _, _ = instance(seed, first + i, targets, state, found[i, 1:])
+
+
+@_compiled
 def tell(seed, first, most, targets, out, ends, segments, segment_ends, problems, facts):
     """Streams ``first``, ``first + 1``, ... of ``seed`` until ``most`` are told or the buffers are full; returns how many.
 
     ``out`` takes the text, ``ends`` where each stream ends in it; ``segments`` rows (start, end, kind, node) with places in
     the stream, ``segment_ends`` where each stream's end; ``problems`` (target, four numbers); ``facts`` (heuristic: 1 for
-    mult, width: 0 for depth-first, solved, explored, backtracks, dead ends, the stream's seed).
+    mult, width: 0 for depth-first, solved, explored, backtracks, dead ends, the stream's seed, the best end).
     """
     at = 0
     used = 0
     state = np.zeros(1, np.uint64)
-    tally = np.zeros(3, np.int64)
+    tally = np.zeros(4, np.int64)
+    way = np.zeros((3, 8), np.int64)
     factors = np.zeros(64, np.int64)
     start = np.zeros(4, np.int64)
     for told in range(most):
         if out.size - at < LONGEST or segments.shape[0] - used < MOST_SEGMENTS:
             return told
-        own = mix2(seed, first + told)
-        state[0] = mix2(own, 1)
-        target = targets[_below(state, targets.size)]
-        while True:
-            for i in range(4):
-                start[i] = 1 + _below(state, 99)
-            if solvable4(start, target):
-                break
-        mult = _below(state, 2) == 1
-        width = 1 + _below(state, 5) if _below(state, 2) == 1 else 0
-        count = 0
-        for f in range(2, target + 1):
-            if target % f == 0:
-                factors[count] = f
-                count += 1
-        tally[:] = 0
-        if width:
-            at, new, goal = _breadth_first(
-                target, start, factors, count, mult, width, own, out, at, segments[used:], tally
-            )
-        else:
-            at, new, goal = _depth_first(target, start, factors, count, mult, out, at, segments[used:], tally)
-        if goal >= 0:
-            for i in range(used, used + new):
-                code = segments[i, 3]
-                if segments[i, 2] == BAD and (code == goal or code == goal >> 5 or code == goal >> 10):
-                    segments[i, 2] = OK
+        target, mult, width, own = instance(seed, first + told, targets, state, start)
+        at, new, goal = search(target, start, mult, width, own, factors, out, at, segments[used:], tally, way)
         used += new
         ends[told] = at
         segment_ends[told] = used
@@ -471,4 +520,5 @@ def tell(seed, first, most, targets, out, ends, segments, segment_ends, problems
         facts[told, 0], facts[told, 1], facts[told, 2] = mult, width, goal >= 0
         facts[told, 3], facts[told, 4], facts[told, 5] = tally[0], tally[1], tally[2]
         facts[told, 6] = np.int64(own)
+        facts[told, 7] = tally[3]
     return most

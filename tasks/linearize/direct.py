@@ -12,6 +12,7 @@ from tracemill.tasks.linearize.stream_of_search import Telling
 from tracemill.tasks.search.tree import Tree
 
 NAME: Final = "direct"
+UNSOLVED: Final = "unsolved"
 
 
 def write(
@@ -24,7 +25,7 @@ def write(
     """The path to the first goal that the search reached. Raises ``Untellable`` for a search without one."""
     goals = tree.goals()
     if not goals:
-        raise Untellable("unsolved")
+        raise Untellable(UNSOLVED)
     path = min(goals, key=lambda node: node.created).lineage()
     telling = Telling(tree, domain, frozenset(node.node_id for node in path))
     telling.event(True, path[0])

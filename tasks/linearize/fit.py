@@ -1,4 +1,4 @@
-"""A stream within a length, its ``direct`` twin and their ratio: what is told of a tree, and what is dropped and why.
+"""A stream within a length and its twin, the winning path alone: what is told of a tree, and what is dropped and why.
 
 What must stay true: a stream that is too long loses whole dead subtrees, the largest first, and nothing else; one that is
 too long without any is a drop, never a text that was cut; a stream is told only if parsing it gives its path back.
@@ -28,11 +28,10 @@ CHARACTERS_PER_TOKEN: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was told of one tree. ``ratios`` maps a linearizer to its stream's tokens per token of its twin."""
+    """What was told of one tree."""
 
     streams: tuple[Stream, ...]
     drops: tuple[Drop, ...]
-    ratios: Mapping[str, float]
 
 
 def twin_of(linearizer: Linearizer) -> Linearizer:
@@ -64,12 +63,7 @@ def tell(
             told[name] = stream
         except Untellable as reason:
             drops.append(Drop(tree.tree_id, STAGE, str(reason), name))
-    ratios = {}
-    for name, stream in told.items():
-        twin = told.get(twin_of(asked[name]).name)
-        if twin is not None and twin is not stream:
-            ratios[name] = count(stream.text) / max(count(twin.text), 1)
-    return Told(tuple(told.values()), tuple(drops), ratios)
+    return Told(tuple(told.values()), tuple(drops))
 
 
 def faithful(linearizer: Linearizer, tree: Tree[Any], stream: Stream) -> bool:
@@ -97,14 +91,19 @@ def fit(
         return linearizer.write(tree, domain, skip=skip, options=options or {})
 
     whole = write(frozenset())
-    if most is None:
+    if most is None or within(whole.text, most, count):
         return whole
-    if count(whole.text) > most and not tree.goals():
+    if not tree.goals():
         raise Untellable(TOO_LONG)  # a search that found nothing may not leave out where it looked
-    found = shortened(whole, tree, write, lambda text: count(text) <= most)
-    if count(found.text) > most:
+    found = shortened(whole, tree, write, lambda text: within(text, most, count))
+    if not within(found.text, most, count):
         raise Untellable(TOO_LONG)
     return found
+
+
+def within(text: str, most: int, count: Callable[[str], int]) -> bool:
+    """Whether ``text`` has at most ``most`` tokens by ``count``; one of fewer ASCII characters has, and is not counted."""
+    return (text.isascii() and len(text) < most) or count(text) <= most
 
 
 def shortened(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
+from functools import lru_cache
 from inspect import signature
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.plugins import resolve
@@ -51,10 +52,19 @@ def build_search(name: str, parameters: Mapping[str, Any] | None = None) -> Sear
     return search
 
 
-def parameter_names(name: str) -> list[str]:
+@lru_cache(maxsize=256)
+def parameter_names(name: str) -> tuple[str, ...]:
     """What ``build_search`` takes for the search called ``name``."""
     make = resolve(name, SEARCHES, noun="search", group="tracemill.searches")
-    return [parameter for parameter in signature(make).parameters if parameter != "name"]
+    return tuple(parameter for parameter in signature(make).parameters if parameter != "name")
+
+
+def search_of(name: str, parameters: Mapping[str, Any]) -> Search:
+    """The search that ``parameters_of`` told of; what is not of the search is left alone."""
+    default: Any = build_search(name)
+    return cast(
+        Search, replace(default, **{key: parameters[key] for key in parameters_of(default) if key in parameters})
+    )
 
 
 def parameters_of(search: Search) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from tracemill.tasks.domains.countdown_instances import INPUTS, drawn, problem, 
 from tracemill.tasks.search.rng import SplitMix, mix
 
 DEFAULT_SIZE: Final = 100
+#: From so many on, instances are drawn by compiled code, the same ones.
+BULK: Final = 2000
 
 
 def countdown(spec: SourceSpec) -> Iterator[Problem]:
@@ -33,8 +35,17 @@ def countdown(spec: SourceSpec) -> Iterator[Problem]:
         )
     targets = getattr(split_targets(int(options["target_seed"])), options["targets"])
     split = spec.split or (Split.TRAIN.value if options["targets"] == "train" else Split.TEST.value)
-    for index in range(spec.size or DEFAULT_SIZE):
-        yield problem(drawn(spec.seed, index, targets, inputs).state, index, split)
+    size = spec.size or DEFAULT_SIZE
+    states = _in_bulk(spec.seed, size, targets) if inputs == INPUTS and size >= BULK else None
+    for index in range(size):
+        state = drawn(spec.seed, index, targets, inputs).state if states is None else next(states)
+        yield problem(state, index, split)
+
+
+def _in_bulk(seed: int, size: int, targets: tuple[int, ...]) -> Iterator[State]:
+    from tracemill.tasks.linearize.bulk import instances  # compiles where that was not done yet
+
+    return instances(seed, size, targets)
 
 
 def game24(spec: SourceSpec) -> Iterator[Problem]:

@@ -9,27 +9,33 @@ strict check (if it has one) finds no error, and that verdict is ``correct``.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Final
 
 from tracemill.schemas import ids
-from tracemill.schemas.enums import FinishReason, Outcome, TraceKind
-from tracemill.schemas.errors import DataError, UsageError
+from tracemill.schemas.enums import FinishReason, Outcome, TraceKind, TreeStatus
+from tracemill.schemas.errors import DataError, EngineError, UsageError
+from tracemill.schemas.records import Drop, Problem
 from tracemill.tasks.domains.base import Domain
 from tracemill.tasks.domains.countdown import Countdown, expression
 from tracemill.tasks.domains.countdown_instances import WIDTHS
 from tracemill.tasks.domains.sudoku import Sudoku
 from tracemill.tasks.engines.base import Completion
+from tracemill.tasks.linearize import direct, stream_of_search
 from tracemill.tasks.linearize.base import Stream
+from tracemill.tasks.linearize.fit import STAGE, TOO_LONG, Told, within
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run_now
-from tracemill.tasks.search.growth import Growth, grown, plant
-from tracemill.tasks.search.registry import build_search, parameter_names, parameters_of
+from tracemill.tasks.search.growth import Growth, Search, grown, plant
+from tracemill.tasks.search.registry import build_search, parameter_names, parameters_of, search_of
 from tracemill.tasks.search.rng import SplitMix, mix
+from tracemill.tasks.search.rows import tree_row
 from tracemill.tasks.search.tree import Plot, Tree
 from tracemill.tasks.search.values import MonteCarlo, Own, Squashed, Value
+from tracemill.tasks.strategies import compiled_search
 from tracemill.tasks.strategies.base import Context, Draft, Made
 from tracemill.tasks.strategies.telling import PARAMETERS as TELLING
 from tracemill.tasks.strategies.telling import Telling
@@ -48,7 +54,9 @@ SHARED: Final = ("beam", "best_of_n", "dvts", "mcts")
 ALONE: Final = (MIXTURE, "best_first", "bfs", "dfs", "guess_and_check")
 _CHECKED: Final = frozenset({"stream_of_search", "direct"})
 _BUDGETS: Final = tuple(field.name for field in fields(Budgets))
-_OURS: Final = ("domain", "value", "value_k", "merge", "cell", *TELLING)
+_OURS: Final = ("domain", "value", "value_k", "merge", "cell", "nodes", *TELLING)
+#: Of the trees that compiled code searched, one in so many is grown again and compared.
+COMPARED: Final = 64
 
 
 def parameters(name: str) -> frozenset[str]:
@@ -69,13 +77,26 @@ async def _search(name: str, context: Context) -> Made:
         raise UsageError(f"strategy {name!r} has no parameter {unknown[0]!r}", where="strategy.parameters")
     telling = Telling.of(given, [MIXTURE])
     seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
-    settings = _mixed(given, seed, _domain_name(context)) if name == MIXTURE else {**given, "search": name}
-    domain, tree = _grown(context, settings, seed)
+    domain_name = _domain_name(context)
+    settings = _mixed(given, seed, domain_name) if name == MIXTURE else {**given, "search": name}
+    plan = _Plan.of(context.problem, context.policy_id, domain_name, settings, seed)
+    nodes = bool(given.get("nodes", True))
+    if not nodes and plan.budgets.seconds is not None:
+        raise UsageError(
+            "nodes of a search that the clock may cut cannot be left out",
+            where="strategy.parameters.nodes",
+            mend="leave max_seconds out: without it a tree can be grown again from its row",
+        )
+    domain = plan.domain
+    found = None if nodes else _compiled(plan, telling)
+    tree, told = (plan.grow(), None) if found is None else found
     await asyncio.sleep(0)  # a long run of searches leaves the loop its turns
     text = _said(domain, tree)
     judgement = await context.verify(text, FinishReason.STOP.value)
     correct = judgement.outcome is Outcome.CORRECT
-    rows = await telling.rows(tree, domain, context, lambda stream: correct and _legal(stream, tree, domain))
+    rows = await telling.rows(
+        tree, domain, context, lambda stream: correct and _legal(stream, tree, domain), told=told, nodes=nodes
+    )
     completion = Completion(text, FinishReason.STOP.value, completion_tokens=0)
     best = tree.best_leaf
     node_id = best.node_id if best is not None and best.goal else None
@@ -104,19 +125,107 @@ def _mixed(given: Mapping[str, Any], seed: int, domain: str) -> dict[str, Any]:
     return drawn
 
 
-def _grown(context: Context, settings: Mapping[str, Any], seed: int) -> tuple[Domain[Any], Tree[Any]]:
-    name, domain_name = settings["search"], _domain_name(context)
-    search = build_search(name, {key: settings[key] for key in parameter_names(name) if key in settings})
-    value_name = settings.get("value", DOMAINS[domain_name][0])
-    domain = _domain(domain_name, value_name, settings)
-    budgets = Budgets(*(settings.get(f"max_{budget}") for budget in _BUDGETS))
-    all_of = {**parameters_of(search), "domain": domain_name, "value": value_name}
-    all_of |= {key: settings[key] for key in ("value_k", "merge", "cell") if key in settings}
-    plot = Plot(context.problem.problem_id, context.policy_id, search.name, all_of, seed)
-    tree = plant(domain, plot, domain.initial(context.problem), budgets)
-    value = _value(name, value_name, int(settings.get("value_k", 8)))
-    growth = Growth(domain, tree, budgets=budgets, value=value, merge=settings.get("merge", "none"))
-    return domain, run_now(grown(search, growth))
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """All that a tree is grown from."""
+
+    plot: Plot
+    domain: Domain[Any]
+    state: Any
+    search: Search
+    value: Value
+    merge: Any
+    budgets: Budgets
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        policy_id: str,
+        domain_name: str,
+        settings: Mapping[str, Any],
+        seed: int,
+        search: Search | None = None,
+    ) -> _Plan:
+        name = settings["search"]
+        if search is None:
+            search = build_search(name, {key: settings[key] for key in parameter_names(name) if key in settings})
+        value_name = settings.get("value", DOMAINS[domain_name][0])
+        domain = _domain(domain_name, value_name, settings)
+        all_of = {**parameters_of(search), "domain": domain_name, "value": value_name}
+        all_of |= {key: settings[key] for key in ("value_k", "merge", "cell") if key in settings}
+        return cls(
+            Plot(problem.problem_id, policy_id, search.name, all_of, seed),
+            domain,
+            domain.initial(problem),
+            search,
+            _value(name, value_name, int(settings.get("value_k", 8))),
+            settings.get("merge", "none"),
+            Budgets(*(settings.get(f"max_{budget}") for budget in _BUDGETS)),
+        )
+
+    def grow(self) -> Tree[Any]:
+        tree = plant(self.domain, self.plot, self.state, self.budgets)
+        growth = Growth(self.domain, tree, budgets=self.budgets, value=self.value, merge=self.merge)
+        return run_now(grown(self.search, growth))
+
+
+def regrown(tree: Mapping[str, Any], problem: Problem) -> tuple[Domain[Any], Tree[Any]]:
+    """The whole tree that a row of ``trees`` of a symbolic search stands for, and its domain, whether its nodes were kept or not.
+
+    Raises ``DataError`` where it is none, or was cut by the clock.
+    """
+    given = json.loads(tree["parameters"])
+    budgets = json.loads(tree["budgets"])
+    domain_name = given.pop("domain", None)
+    where = f"tree {tree['tree_id']}"
+    if domain_name not in DOMAINS or budgets.get("seconds") is not None:
+        raise DataError("only a symbolic search without a clock can be grown again", where=where)
+    settings = {**given, **{f"max_{key}": value for key, value in budgets.items()}, "search": tree["strategy"]}
+    search = search_of(tree["strategy"], given)
+    plan = _Plan.of(problem, tree["policy_id"], domain_name, settings, int(tree["seed"]), search)
+    if plan.plot.tree_id != tree["tree_id"]:
+        raise DataError("this is not the problem, or not the Tracemill, that the tree was grown with", where=where)
+    return plan.domain, plan.grow()
+
+
+def _compiled(plan: _Plan, telling: Telling) -> tuple[Tree[Any], Told] | None:
+    """What compiled code finds and tells, None where it is not for this search, or where a stream must be shortened."""
+    names = {linearizer.name for linearizer in telling.linearizers}
+    if not names <= _CHECKED or telling.rewritten or plan.merge != "none":
+        return None
+    if not isinstance(plan.domain, Countdown):
+        return None
+    if not compiled_search.covers(plan.search, plan.domain, plan.budgets, plan.state):
+        return None
+    found = compiled_search.found(plan.search, plan.domain, plan.plot, plan.state)
+    if plan.plot.seed % COMPARED == 0:
+        _compare(plan, found)
+    tree_id, solved = plan.plot.tree_id, found.tree.status is TreeStatus.SOLVED
+    streams, drops = [], []
+    if solved:
+        streams.append(direct.write(found.tree, plan.domain))
+    else:
+        drops.append(Drop(tree_id, STAGE, direct.UNSOLVED, direct.NAME))
+    if stream_of_search.NAME in names:
+        if telling.most is None or within(found.stream.text, telling.most, telling.count):
+            streams.append(found.stream)
+        elif solved:
+            return None
+        else:
+            drops.append(Drop(tree_id, STAGE, TOO_LONG, stream_of_search.NAME))
+    return found.tree, Told(tuple(streams), tuple(drops))
+
+
+def _compare(plan: _Plan, found: compiled_search.Found) -> None:
+    tree = plan.grow()
+    stream = replace(stream_of_search.write(tree, plan.domain), told=())
+    if stream != found.stream or tree_row(tree) != tree_row(found.tree):
+        raise EngineError(
+            "compiled code and the search itself do not agree",
+            where=f"problem {plan.plot.problem_id}, seed {plan.plot.seed}",
+            mend="set strategy.parameters.nodes to true, and report this",
+        )
 
 
 def _domain_name(context: Context) -> str:

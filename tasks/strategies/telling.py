@@ -18,7 +18,7 @@ from tracemill.schemas.records import Drop
 from tracemill.tasks.domains.base import Domain
 from tracemill.tasks.linearize import journey
 from tracemill.tasks.linearize.base import Linearizer, Stream
-from tracemill.tasks.linearize.fit import STAGE, tell, token_counter, twin_of
+from tracemill.tasks.linearize.fit import STAGE, Told, tell, token_counter, twin_of
 from tracemill.tasks.linearize.registry import build_linearizer
 from tracemill.tasks.linearize.rewrite import QUESTION, RECALL, SUFFIX, accepted
 from tracemill.tasks.search.drive import gather_all
@@ -66,18 +66,31 @@ class Telling:
                 )
         return cls(linearizers, rewritten, given)
 
+    @property
+    def most(self) -> int | None:
+        """The most tokens of a stream by ``count``."""
+        return self.given.get("stream_tokens")
+
+    def count(self, text: str) -> int:
+        return token_counter(self.given.get("tokenizer"))(text)
+
     async def rows(
-        self, tree: Tree[Any], domain: Domain[Any], context: Context, verified: Callable[[Stream], bool]
+        self,
+        tree: Tree[Any],
+        domain: Domain[Any],
+        context: Context,
+        verified: Callable[[Stream], bool],
+        *,
+        told: Told | None = None,
+        nodes: bool = True,
     ) -> dict[str, Sequence[Row]]:
-        """The rows of ``tree``; ``verified`` says of a faithful stream whether its end and its lines are right."""
-        told = tell(
-            tree,
-            domain,
-            self.linearizers,
-            most=self.given.get("stream_tokens"),
-            count=token_counter(self.given.get("tokenizer")),
-            options=self.given.get("stream_options"),
-        )
+        """The rows of ``tree``; ``verified`` says of a faithful stream whether its end and its lines are right.
+
+        ``told`` is what is told already; without ``nodes`` the rows of ``nodes`` and ``edges`` are left out.
+        """
+        if told is None:
+            options = self.given.get("stream_options")
+            told = tell(tree, domain, self.linearizers, most=self.most, count=self.count, options=options)
         streams: list[Row] = [stream.row(tree.tree_id, verified(stream)) for stream in told.streams]
         drops = list(told.drops)
         drafts = [stream for stream in told.streams if stream.linearizer in self.rewritten]
@@ -90,8 +103,8 @@ class Telling:
                 streams.append(stream.row(tree.tree_id, verified(draft)) | more)
         return {
             "trees": [tree_row(tree)],
-            "nodes": node_rows(tree, domain.show),
-            "edges": edge_rows(tree),
+            "nodes": node_rows(tree, domain.show) if nodes else [],
+            "edges": edge_rows(tree) if nodes else [],
             "streams": streams,
             "drops": [drop.row() for drop in drops],
         }

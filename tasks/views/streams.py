@@ -126,6 +126,7 @@ class Streams:
 
     def _part(self, streams: Sequence[dict[str, Any]]) -> Part:
         told = {(row["told"], row["linearizer"]): row for row in streams}
+        sizes: dict[str, int] = {}
         kept, tokens = [], []
         for row in streams:
             self._all += 1
@@ -148,7 +149,7 @@ class Streams:
                     "twin_id": None if twin is None else twin["stream_id"],
                     "draft": None if draft is None else draft["text"],
                     "draft_id": None if draft is None else draft["stream_id"],
-                    "token_ratio": None if twin is None else self._size(row["text"]) / max(1, self._size(twin["text"])),
+                    "token_ratio": None if twin is None else self._size(row, sizes) / max(1, self._size(twin, sizes)),
                 }
             )
             if self._tokenizer is not None:
@@ -184,8 +185,12 @@ class Streams:
             "split": row["split"],
         }
 
-    def _size(self, text: str) -> int:
-        return len(text) if self._tokenizer is None else len(self._tokenizer.encode(text))
+    def _size(self, row: dict[str, Any], sizes: dict[str, int]) -> int:
+        """The tokens of a stream's text, counted once; characters where no tokenizer is named."""
+        if row["stream_id"] not in sizes:
+            text = row["text"]
+            sizes[row["stream_id"]] = len(text) if self._tokenizer is None else len(self._tokenizer.encode(text))
+        return sizes[row["stream_id"]]
 
     def _reason(self, row: dict[str, Any]) -> str | None:
         if row["split"] == "test" and not self._spec.include_test:

@@ -7,8 +7,9 @@ import pytest
 from tracemill.tasks.domains.countdown_instances import drawn, split_targets
 from tracemill.tasks.linearize import stream_of_search
 from tracemill.tasks.linearize.base import visited_path
-from tracemill.tasks.linearize.bulk import streams
+from tracemill.tasks.linearize.bulk import instances, streams
 from tracemill.tasks.linearize.mixture import mixed_of, searched
+from tracemill.tasks.search.rows import tree_row
 
 TRAIN = split_targets(4).train
 
@@ -30,7 +31,12 @@ def test_every_stream_is_that_of_the_searched_tree(chunk):
         expected = stream.row(tree.tree_id, tree.status == "solved")
         assert rows[index] == expected
         row = trees[index]
-        assert (row["tree_id"], row["status"], row["seed"]) == (tree.tree_id, tree.status.value, mixed.seed)
+        assert row == tree_row(tree)
+
+
+def test_instances_alone_are_those_that_are_told(chunk):
+    found = list(instances(11, 200, TRAIN, chunk=64))
+    assert found == [drawn(11, index, TRAIN).state for index in range(200)]
 
 
 def test_chunks_do_not_change_the_streams(chunk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,25 +11,29 @@ import pytest
 from tracemill.flows.pipeline import synthesize
 from tracemill.schemas.errors import EngineError, TracemillError, UsageError
 from tracemill.schemas.recipe import Recipe
+from tracemill.schemas.records import Problem
 from tracemill.tasks.domains.countdown import Countdown, expression
 from tracemill.tasks.inspect import show_id
+from tracemill.tasks.linearize.fit import tell
 from tracemill.tasks.linearize.registry import build_linearizer
 from tracemill.tasks.queries import connect
-from tracemill.tasks.search.rows import tree_of
+from tracemill.tasks.search.rng import SplitMix
+from tracemill.tasks.search.rows import edge_rows, node_rows, tree_of
 from tracemill.tasks.store import RunStore
-from tracemill.tasks.strategies import symbolic_search
+from tracemill.tasks.strategies import compiled_search, symbolic_search
+from tracemill.tasks.strategies.telling import Telling
 from tracemill.verifiers.stream_of_search import replay
 
 
 def recipe(
-    source: dict[str, Any] | None = None, n: int = 1, kind: str = "stream_of_search", **parameters: Any
+    source: dict[str, Any] | None = None, attempts: int = 1, kind: str = "stream_of_search", **parameters: Any
 ) -> Recipe:
     return Recipe.model_validate(
         {
             "name": "games",
             "problems": [source or {"kind": "countdown", "size": 12, "seed": 3}],
             "engine": {"kind": "none"},
-            "strategy": {"kind": kind, "n": n, "parameters": parameters},
+            "strategy": {"kind": kind, "n": attempts, "parameters": parameters},
             "views": {"names": ["streams", "sft"]},
             "orchestrator": "none",
             "baseline": False,
@@ -48,7 +53,7 @@ def rows(run: RunStore, table: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("run") / "a", recipe(n=2))
+    return made(tmp_path_factory.mktemp("run") / "a", recipe(attempts=2))
 
 
 def test_each_attempt_is_a_tree_with_its_streams_and_its_end(run):
@@ -82,7 +87,9 @@ def test_the_tree_is_read_back_from_the_run_and_told_in_the_same_words(run):
         assert text in [s["text"] for s in rows(run, "streams") if s["tree_id"] == own]
 
 
-def test_a_run_that_was_stopped_ends_in_the_same_tables(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("nodes", [True, False])
+def test_a_run_that_was_stopped_ends_in_the_same_tables(request, tmp_path, monkeypatch, nodes):
+    run = request.getfixturevalue("run" if nodes else "bare")
     lives = iter([True] * 7)
     search = symbolic_search._search
 
@@ -91,7 +98,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_tables(run, tmp_path, monkeypat
             raise EngineError("gone", where="test")
         return await search(name, context)
 
-    asked = recipe(n=2)
+    asked = recipe(attempts=2) if nodes else recipe(attempts=2, nodes=False)
     with monkeypatch.context() as patch:
         from functools import partial
 
@@ -159,8 +166,115 @@ def test_every_search_runs_on_every_symbolic_domain_from_a_recipe(tmp_path, sour
         assert stream["verified"] == (stream["tree_id"] in solved)
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("run") / "bare", recipe(attempts=2, nodes=False))
+
+
+def same_but_for_the_recipe(run: RunStore, table: str) -> list[dict[str, Any]]:
+    return sorted(
+        ({k: v for k, v in row.items() if k not in ("strategy", "attempt_id", "trace_id")} for row in rows(run, table)),
+        key=str,
+    )
+
+
+def test_without_nodes_the_trees_streams_and_ends_are_the_same_row_for_row(run, bare):
+    for table in ("trees", "streams"):
+        assert rows(bare, table) == rows(run, table)
+    assert same_but_for_the_recipe(bare, "traces") == same_but_for_the_recipe(run, "traces")
+    assert [d for d in rows(bare, "drops") if d["stage"] == "linearize"] == [
+        d for d in rows(run, "drops") if d["stage"] == "linearize"
+    ]
+    assert rows(bare, "nodes") == rows(bare, "edges") == []
+    assert rows(run, "nodes") != []
+
+
+def test_the_nodes_and_edges_that_were_left_out_are_rebuilt_from_trees_and_problems(run, bare):
+    problems = {row["problem_id"]: Problem.of(row) for row in rows(bare, "problems")}
+    nodes: list[dict[str, Any]] = []
+    edges: list[dict[str, Any]] = []
+    for row in rows(bare, "trees"):
+        domain, tree = symbolic_search.regrown(row, problems[row["problem_id"]])
+        nodes += node_rows(tree, domain.show)
+        edges += edge_rows(tree)
+    assert sorted(nodes, key=str) == rows(run, "nodes")
+    assert sorted(edges, key=str) == rows(run, "edges")
+    tree_id = rows(bare, "trees")[0]["tree_id"]
+    with connect([run]) as kept, connect([bare]) as left_out:
+        assert show_id(left_out, tree_id) == show_id(kept, tree_id).replace("run a", "run bare")
+
+
+def test_compiled_code_searches_whatever_it_covers_as_the_searches_do(monkeypatch):
+    monkeypatch.setattr(symbolic_search, "COMPARED", 1)
+    rng = SplitMix(5)
+    covered = 0
+    for number in range(300):
+        most = (12, 99, 10_000)[number % 3]
+        numbers = tuple(rng.below(most) for _ in range(4))
+        target = 2 + rng.below((30, 120, 9_999)[number % 3])
+        problem = Problem(
+            "p", "countdown", "t", spec={"numbers": list(numbers), "target": target}, domain="puzzle/countdown"
+        )
+        settings = {
+            "search": "bfs" if number % 5 else "dfs",
+            "width": number % 5,
+            "value": ("sum", "mult")[number // 5 % 2],
+        }
+        plan = symbolic_search._Plan.of(problem, "m", "countdown", settings, number)
+        found = symbolic_search._compiled(plan, Telling.of({"streams": ["stream_of_search"]}))
+        assert found is not None
+        tree, told = found
+        whole = tell(plan.grow(), plan.domain, [build_linearizer("stream_of_search")])
+        assert [replace(stream, told=()) for stream in whole.streams] == [replace(s, told=()) for s in told.streams]
+        assert whole.drops == told.drops
+        covered += bool(tree.goals())
+    assert covered > 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "parameters"),
+    [
+        ("stream_of_search", {"kind": "countdown", "size": 3, "options": {"inputs": 3}}, {}),
+        ("dfs", {"kind": "countdown", "size": 3}, {"floor": None}),
+        ("stream_of_search", {"kind": "countdown", "size": 6}, {"stream_tokens": 300}),
+        ("mcts", {"kind": "game24", "size": 2}, {"domain": "game24", "value": "monte_carlo", "value_k": 2, "k": 4,
+         "iterations": 40, "streams": ["mcts_visits"]}),
+        ("best_of_n", {"kind": "countdown", "size": 2}, {"domain": "countdown", "n": 3}),
+        ("guess_and_check", {"kind": "countdown", "size": 2}, {"n": 3}),
+        ("beam", {"kind": "sudoku", "size": 1, "options": {"side": 4}}, {"domain": "sudoku", "width": 2, "k": None,
+         "merge": "states", "max_nodes": 60}),
+    ],
+)  # fmt: skip
+def test_what_compiled_code_does_not_cover_is_searched_and_regrown_all_the_same(tmp_path, kind, source, parameters):
+    kept = made(tmp_path / "kept", recipe(source, 2, kind, **parameters))
+    bare = made(tmp_path / "bare", recipe(source, 2, kind, nodes=False, **parameters))
+    problems = {row["problem_id"]: Problem.of(row) for row in rows(bare, "problems")}
+    assert rows(bare, "streams") == rows(kept, "streams")
+    assert rows(bare, "nodes") == []
+    grown = [symbolic_search.regrown(row, problems[row["problem_id"]]) for row in rows(bare, "trees")]
+    assert sorted([r for domain, tree in grown for r in node_rows(tree, domain.show)], key=str) == rows(kept, "nodes")
+
+
+def test_compiled_code_that_went_wrong_ends_the_run(tmp_path, monkeypatch):
+    found = compiled_search.found
+
+    def wrong(*arguments):
+        made = found(*arguments)
+        return replace(made, stream=replace(made.stream, text=made.stream.text.replace("Exploring", "exploring", 1)))
+
+    monkeypatch.setattr(symbolic_search, "COMPARED", 1)
+    monkeypatch.setattr(compiled_search, "found", wrong)
+    with pytest.raises(EngineError, match="do not agree"):
+        made(tmp_path / "r", recipe(nodes=False))
+
+
+def test_nodes_of_a_search_by_the_clock_cannot_be_left_out(tmp_path):
+    with pytest.raises(UsageError, match="cannot be left out"):
+        made(tmp_path / "r", recipe(nodes=False, max_seconds=60))
+
+
 def test_a_stream_that_is_too_long_is_shortened_or_a_drop(tmp_path):
-    run = made(tmp_path / "r", recipe(n=2, stream_tokens=300))
+    run = made(tmp_path / "r", recipe(attempts=2, stream_tokens=300))
     streams, drops = rows(run, "streams"), rows(run, "drops")
     assert all(len(s["text"]) <= 300 * 4 for s in streams)
     assert all(replay(s["text"]).mistakes == () for s in streams)
