@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tracemill.tasks.domains.base import Draw
@@ -16,11 +17,10 @@ def countdown_labels(states: Sequence[State]) -> list[bool]:
 
 
 def countdown_value(state: State, domain: Countdown) -> float:
-    """The exact chance that steps drawn by the domain's uniform policy reach the target from ``state``."""
+    """The exact chance that steps drawn by the domain's policy reach the target from ``state``."""
     if len(state.numbers) == 1:
         return float(state.numbers[0] == state.target)
-    steps = domain.steps(state)
-    return sum(countdown_value(step.state, domain) for step in steps) / len(steps) if steps else 0.0
+    return sum(math.exp(step.logprob or 0.0) * countdown_value(step.state, domain) for step in domain.steps(state))
 
 
 def countdown_count(state: State, domain: Countdown, k: int, rng: SplitMix) -> Count:
