@@ -34,6 +34,7 @@ from tracemill.schemas.ids import text_hash
 from tracemill.schemas.recipe import Recipe
 from tracemill.schemas.records import Policy, Problem
 from tracemill.schemas.tables import schema_of
+from tracemill.tasks.segment import segment
 from tracemill.tasks.store import Funnel, RunStore
 
 OUTPUTS = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "gsm8k_model_outputs" / "outputs.jsonl.gz"
@@ -75,7 +76,7 @@ with connect([RunStore.open(sys.argv[1])]) as connection:
 began, attempts, pairs = time.perf_counter(), 0, 0
 for right, wrong in rows:
     alphabet = Alphabet()
-    one, other = [alphabet.write(t) for t in right or []], [alphabet.write(t) for t in wrong or []]
+    one, other = alphabet.write(right or []), alphabet.write(wrong or [])
     attempts, pairs = attempts + len(one) + len(other), pairs + len(one) * len(other)
     if one and other:
         cdist(other, one, scorer=Indel.normalized_similarity, dtype=np.float32, workers=-1)
@@ -145,6 +146,7 @@ def make(folder: str, total: int, median: int, groups: list[tuple[list[str], lis
 
 
 def _trace(trace: str, problem: str, index: int, text: str) -> dict[str, Any]:
+    spans, segmenter = segment(text)
     return {
         "trace_id": trace,
         "attempt_id": "a" + trace[1:],
@@ -153,8 +155,8 @@ def _trace(trace: str, problem: str, index: int, text: str) -> dict[str, Any]:
         "sample_index": index,
         "path": str(index),
         "text": text,
-        "steps": [],
-        "segmenter": "paragraph",
+        "steps": [{"start": start, "end": end} for start, end in spans],
+        "segmenter": segmenter,
         "finish_reason": "stop",
         "policy_id": POLICY.policy_id,
         "strategy": "{}",

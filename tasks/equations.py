@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -45,12 +46,13 @@ _AFTER: Final = re.compile(
     r"(?:[ \t$]|\\?\)|\\?\})*(?:%|[-+*/^×÷·!]|\\(?!\)|\]|\\)|\d|[A-Za-z](?![A-Za-z])|(?:million|billion|thousand|hundred|dozen|percent|remainder)\b|R\d)"
     r"|[(:]\S"
 )
-_UNITS: Final = frozenset(
-    {Fraction(100), Fraction(1000), Fraction(60), Fraction(3600), Fraction(24), Fraction(12), Fraction(7)}
-)
+_UNITS: Final = frozenset({100, 1000, 60, 3600, 24, 12, 7})
 
 #: What a program prints is off by so little of its value.
 _NOISE_OF_FLOATS: Final = Fraction(1, 10**9)
+
+#: A whole number stays one, because fractions are slow.
+Exact = int | Fraction
 
 _LARGEST: Final = 10**30
 _DEEPEST: Final = 20
@@ -65,13 +67,25 @@ def false_equations(text: str) -> list[int]:
     """Places (of the equals signs) of the equations in ``text`` that do not hold."""
     found = []
     for place, head, sign, number, end in _read(text):
-        left = _whole_left(text, place, len(head))
-        if left is None or _AFTER.match(text, end):
+        holds = _holds(head, sign, number)
+        if holds or _AFTER.match(text, end):
             continue
-        value = _value(left)
-        if value is not None and _differs(value, Fraction(sign + number.replace(",", "")), left, number):
+        left = _whole_left(text, place, len(head))
+        if left is not None and (holds is False or _is_false(left, sign, number)):
             found.append(place)
     return found
+
+
+@lru_cache(maxsize=1 << 16)  # attempts at one problem state the same equations again and again
+def _holds(head: str, sign: str, number: str) -> bool | None:
+    """Whether nothing is to be said against an equation; None where its left side lacks a bracket that may stand before it."""
+    left = _MARKUP.sub(" ", head[::-1])
+    return not _is_false(left, sign, number) if left.count("(") == left.count(")") else None
+
+
+def _is_false(left: str, sign: str, number: str) -> bool:
+    value = _value(left)
+    return value is not None and _differs(value, _number(sign + number.replace(",", "")), left, number)
 
 
 def _read(text: str) -> Iterator[tuple[int, str, str, str, int]]:
@@ -102,20 +116,33 @@ def _whole_left(text: str, place: int, size: int) -> str | None:
     return left
 
 
-def _differs(value: Fraction, right: Fraction, left: str, number: str) -> bool:
+def _differs(value: Exact, right: Exact, left: str, number: str) -> bool:
     places = len(number.partition(".")[2])
     divides = any(sign in left for sign in ("/", "÷", "\\div"))
-    off = abs(value - right)
+    off = _size(value - right)
     if not divides and "." not in number and "." not in left:
         near = not off
     else:
-        near = off < Fraction(1, 10**places) or (places > 0 and off <= abs(value) * _NOISE_OF_FLOATS)
+        near = off * 10**places < 1 or (places > 0 and off <= _size(value) * _NOISE_OF_FLOATS)
     if near:
         return False
-    return not (value and right and ({value / right, right / value} & _UNITS))
+    small, large = (value, right) if _size(value) < _size(right) else (right, value)
+    return not small or bool(large % small) or large // small not in _UNITS
 
 
-def _value(left: str) -> Fraction | None:
+def _number(written: str) -> Exact:
+    return Fraction(written) if "." in written else int(written)
+
+
+def _size(value: Exact) -> Exact:
+    return value if value >= 0 else -value
+
+
+def _quotient(one: Exact, other: Exact) -> Exact:
+    return Fraction(one) / other if one % other else one // other
+
+
+def _value(left: str) -> Exact | None:
     """The value of an expression of numbers, brackets and the usual operators; None for anything else."""
     symbols: list[str] = []
     position = 0
@@ -141,7 +168,7 @@ class _Parser:
         self.symbols = symbols
         self.at = 0
 
-    def sum(self, depth: int) -> Fraction:
+    def sum(self, depth: int) -> Exact:
         if depth > _DEEPEST:
             raise ValueError("too deep")
         value = self._product(depth)
@@ -149,33 +176,33 @@ class _Parser:
             value = value + self._product(depth) if self._take() == "+" else value - self._product(depth)
         return value
 
-    def _product(self, depth: int) -> Fraction:
+    def _product(self, depth: int) -> Exact:
         value = self._power(depth)
         while self._next() in ("*", "/"):
-            value = value * self._power(depth) if self._take() == "*" else value / self._power(depth)
+            value = value * self._power(depth) if self._take() == "*" else _quotient(value, self._power(depth))
         return value
 
-    def _power(self, depth: int) -> Fraction:
+    def _power(self, depth: int) -> Exact:
         value = self._atom(depth)
         if self._next() != "^":
             return value
         self._take()
-        exponent = self._power(depth + 1) if depth < _DEEPEST else Fraction(99)
-        if exponent.denominator != 1 or abs(exponent) > 20 or abs(value) > 10**6:
+        exponent = self._power(depth + 1) if depth < _DEEPEST else 99
+        if exponent.denominator != 1 or _size(exponent) > 20 or _size(value) > 10**6:
             raise ValueError("no small power")
-        return value**exponent.numerator
+        return Fraction(value) ** exponent.numerator
 
-    def _atom(self, depth: int) -> Fraction:
+    def _atom(self, depth: int) -> Exact:
         symbol = self._take()
         if symbol == "-":
-            return -self._atom(depth + 1) if depth < _DEEPEST else Fraction(0)
+            return -self._atom(depth + 1) if depth < _DEEPEST else 0
         if symbol == "(":
             value = self.sum(depth + 1)
             if self._take() != ")":
                 raise ValueError("no closing bracket")
             return value
-        value = Fraction(symbol)
-        if abs(value) > _LARGEST:
+        value = _number(symbol)
+        if _size(value) > _LARGEST:
             raise ValueError("too large")
         return value
 

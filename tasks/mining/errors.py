@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from tracemill.tasks.steps.arithmetic import first_false_equation
+from tracemill.tasks.equations import false_equations
+from tracemill.tasks.steps.arithmetic import step_holding
 from tracemill.tasks.steps.base import FirstError, Source, Steps, best, consensus
 from tracemill.tasks.steps.divergence import common_ground, divergence
 from tracemill.tasks.steps.evidence import lean_first_error
@@ -34,14 +35,13 @@ def steps_of(trace: str, text: str, spans: Sequence[Mapping[str, int]], segmente
 def arithmetic_errors(run: RunStore) -> Iterator[tuple[FirstError, list[Row]]]:
     """(first false equation, its rows of ``step_labels``) of every trace of ``run`` that has one."""
     for batch in table_batches(run, "traces", ["trace_id", "text", "steps", "segmenter"]):
-        texts = batch["text"].to_pylist()
-        for row, text in enumerate(texts):
-            if "=" not in text:
-                continue
-            steps = _row_steps(batch, row, text)
-            error = first_false_equation(steps)
-            if error is not None:
-                yield error, located(steps, error, 0)
+        for row, text in enumerate(batch["text"].to_pylist()):
+            places = false_equations(text) if "=" in text else []
+            if places:
+                steps = _row_steps(batch, row, text)
+                error = step_holding(steps, places)
+                if error is not None:
+                    yield error, located(steps, error, 0)
 
 
 @dataclass(frozen=True, slots=True)

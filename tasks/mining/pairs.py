@@ -114,7 +114,7 @@ def _weighed(block: Block, texts: list[str], spec: MiningSpec) -> tuple[Any, Any
     wrong = block.rows(good=False)
     considered = wrong[rank_within(block.problem[wrong]) < spec.pairs_per_problem * CONSIDERED]
     alphabet = Alphabet()
-    written = [alphabet.write(text) for text in texts]
+    written = alphabet.write(texts)
     sketch = sketches(written, alphabet)
     one, other, _ = candidates(sketch, block.group, block.bits, block.rows(good=True), considered, spec.candidates)
     near = np.abs(block.round[one] - block.round[other]) <= spec.round_gap

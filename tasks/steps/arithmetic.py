@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tracemill.tasks.equations import false_equations
 from tracemill.tasks.steps.base import FirstError, Source, Steps
 
 
 def first_false_equation(steps: Steps) -> FirstError | None:
     """The step of the first false equation of the text."""
-    for place in false_equations(steps.text):
-        step = steps.at(place)
-        if step is not None:
-            return FirstError(step, Source.ARITHMETIC)
-    return None
+    return step_holding(steps, false_equations(steps.text))
+
+
+def step_holding(steps: Steps, places: Iterable[int]) -> FirstError | None:
+    """The step of the first of ``places``, those of the false equations of its text."""
+    found = (step for step in map(steps.at, places) if step is not None)
+    step = next(found, None)
+    return None if step is None else FirstError(step, Source.ARITHMETIC)

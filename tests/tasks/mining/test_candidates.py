@@ -16,7 +16,7 @@ def words(rng: random.Random, count: int = 80) -> list[str]:
 
 def sketch_of(texts: list[str]):
     alphabet = Alphabet()
-    return sketches([alphabet.write(text) for text in texts], alphabet)
+    return sketches(alphabet.write(texts), alphabet)
 
 
 def bits(count: int):
