@@ -110,25 +110,6 @@ class Tokenizer:
             for messages, text, encoding in zip(conversations, texts, encodings, strict=True)
         ]
 
-    def tokenize_parts(
-        self, messages: Sequence[Message], parts: Sequence[tuple[int, int]]
-    ) -> tuple[list[int], list[int]]:
-        """``(input_ids, labels)`` trained on the tokens that begin in ``parts``, spans of the last turn's content.
-
-        The end-of-turn token counts where the last part reaches the end of the content.
-        """
-        text = self.render(messages)
-        start, end = self._span(messages, len(messages) - 1, text)
-        content = messages[-1]["content"]
-        lead = content.find(text[start:end])  # a template may strip white space off either end
-        inside = [(max(a - lead, 0) + start, min(b - lead + start, end)) for a, b in parts]
-        encoding = self._encoder.encode(text, add_special_tokens=False)
-        labels = self._labels(encoding, text, [(a, b) for a, b in inside if a < b == end])
-        for a, b in inside:
-            first, after = _first_token(encoding, a, len(text)), _first_token(encoding, b, len(text))
-            labels[first:after] = encoding.ids[first:after]
-        return list(encoding.ids), labels
-
     def tokenize_spans(
         self, messages: Sequence[Message], spans: Sequence[tuple[int, int]]
     ) -> tuple[list[int], list[int], int]:

@@ -1,7 +1,7 @@
 """The view ``streams``: searches told as text, each beside its twin, the winning path alone. Splices have a view of their own.
 
 What must stay true: a stream is in only where its replay was faithful and its end verified (``verified``), and where its
-problem may be trained on; the tokenized form trains on exactly the loss spans, each token by where it begins; a twin is a
+problem may be trained on; the tokenized form trains on the tokens that lie wholly in the loss spans; a twin is a
 row of its own too, so that a trainer can take either; a rewrite stands beside its draft and the draft's twin.
 """
 
@@ -59,9 +59,7 @@ SCHEMA: Final = pa.schema(
         ("split", pa.string()),
     ]
 )
-TOKENIZED: Final = pa.schema(
-    [pa.field("stream_id", pa.string()) if field.name == "trace_id" else field for field in tokenized.SCHEMA]
-)
+TOKENIZED: Final = tokenized.SPLICED
 
 _STREAMS: Final = """
 SELECT s.stream_id, s.tree_id, s.linearizer, s.text, s.loss_spans, s.backtracks, s.dead_ends, s.verified,
@@ -171,7 +169,9 @@ class Streams:
         self, tokenizer: Tokenizer, said: list[Any], spans: list[dict[str, int]], row: dict[str, Any]
     ) -> dict[str, Any] | None:
         try:
-            input_ids, labels = tokenizer.tokenize_parts(said, [(span["start"], span["end"]) for span in spans])
+            input_ids, labels, straddling = tokenizer.tokenize_spans(
+                said, [(span["start"], span["end"]) for span in spans]
+            )
         except UsageError as error:
             self.drops.add(f"view:{VIEW}{tokenized.SUFFIX}", row["stream_id"], tokenized.REFUSED, error.what)
             return None
@@ -180,6 +180,7 @@ class Streams:
             "labels": labels,
             "stream_id": row["stream_id"],
             "problem_id": row["problem_id"],
+            "straddling": straddling,
             "tokenizer": tokenizer.name,
             "template_hash": tokenizer.template_hash,
             "split": row["split"],

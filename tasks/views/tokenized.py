@@ -28,7 +28,7 @@ SCHEMA: Final = pa.schema(
     ]
 )
 
-#: The tokenized form of splices, whose loss spans leave out what may be wrong.
+#: The tokenized form of splices and streams, whose loss spans leave out what may be wrong or is told to the model.
 SPLICED: Final = pa.schema(
     [
         ("input_ids", pa.list_(pa.int32())),
