@@ -19,7 +19,7 @@ from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason, Outcome, TraceKind, TreeStatus
 from tracemill.schemas.errors import DataError, EngineError, UsageError
 from tracemill.schemas.records import Drop, Problem
-from tracemill.tasks.domains.base import Domain
+from tracemill.tasks.domains.base import Domain, Draw
 from tracemill.tasks.domains.countdown import Countdown, expression
 from tracemill.tasks.domains.countdown_instances import WIDTHS
 from tracemill.tasks.domains.sudoku import Sudoku
@@ -30,6 +30,7 @@ from tracemill.tasks.linearize.fit import STAGE, TOO_LONG, Told, within
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run_now
 from tracemill.tasks.search.growth import Growth, Search, grown, plant
+from tracemill.tasks.search.guided import Guided
 from tracemill.tasks.search.registry import build_search, parameter_names, parameters_of, search_of
 from tracemill.tasks.search.rng import SplitMix, mix
 from tracemill.tasks.search.rows import tree_row
@@ -54,7 +55,7 @@ SHARED: Final = ("beam", "best_of_n", "dvts", "mcts")
 ALONE: Final = (MIXTURE, "best_first", "bfs", "dfs", "guess_and_check")
 _CHECKED: Final = frozenset({"stream_of_search", "direct"})
 _BUDGETS: Final = tuple(field.name for field in fields(Budgets))
-_OURS: Final = ("domain", "value", "value_k", "merge", "cell", "nodes", *TELLING)
+_OURS: Final = ("domain", "value", "value_k", "merge", "cell", "guided", "nodes", *TELLING)
 #: Of the trees that compiled code searched, one in so many is grown again and compared.
 COMPARED: Final = 64
 
@@ -153,12 +154,12 @@ class _Plan:
         value_name = settings.get("value", DOMAINS[domain_name][0])
         domain = _domain(domain_name, value_name, settings)
         all_of = {**parameters_of(search), "domain": domain_name, "value": value_name}
-        all_of |= {key: settings[key] for key in ("value_k", "merge", "cell") if key in settings}
+        all_of |= {key: settings[key] for key in ("value_k", "merge", "cell", "guided") if key in settings}
         return cls(
             Plot(problem.problem_id, policy_id, search.name, all_of, seed),
             domain,
             domain.initial(problem),
-            search,
+            Guided(search, _oracle(domain_name)) if settings.get("guided") else search,
             _value(name, value_name, int(settings.get("value_k", 8))),
             settings.get("merge", "none"),
             Budgets(*(settings.get(f"max_{budget}") for budget in _BUDGETS)),
@@ -238,6 +239,12 @@ def _domain_name(context: Context) -> str:
             mend=f"name one with strategy.parameters.domain: {', '.join(DOMAINS)}",
         )
     return name
+
+
+def _oracle(domain_name: str) -> Callable[[Any], bool]:
+    """Whether the goal can be reached from a state."""
+    exact = _domain(domain_name, "oracle", {})
+    return lambda state: bool(exact.value(state, Draw(0)))
 
 
 def _domain(name: str, value: str, settings: Mapping[str, Any]) -> Domain[Any]:

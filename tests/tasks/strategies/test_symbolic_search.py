@@ -273,6 +273,46 @@ def test_nodes_of_a_search_by_the_clock_cannot_be_left_out(tmp_path):
         made(tmp_path / "r", recipe(nodes=False, max_seconds=60))
 
 
+@pytest.mark.parametrize(
+    ("source", "kind", "parameters"),
+    [
+        ({"kind": "countdown", "size": 20, "seed": 3}, "stream_of_search", {}),
+        ({"kind": "countdown", "size": 6, "seed": 3}, "stream_of_search", {"merge": "states"}),
+        ({"kind": "game24", "size": 6}, "bfs", {"width": 1}),
+        ({"kind": "sudoku", "size": 3, "options": {"side": 6}}, "bfs", {"width": 1}),
+    ],
+)
+def test_a_failed_search_is_led_to_the_goal_by_landmarks_and_keeps_its_own_work(tmp_path, source, kind, parameters):
+    own = made(tmp_path / "own", recipe(source, kind=kind, **parameters))
+    led = made(tmp_path / "led", recipe(source, kind=kind, guided=True, **parameters))
+    before = {row["problem_id"]: row for row in rows(own, "trees")}
+    texts = {row["tree_id"]: row["text"] for row in rows(own, "streams") if row["linearizer"] == "stream_of_search"}
+    told = {row["tree_id"]: row for row in rows(led, "streams") if row["linearizer"] == "stream_of_search"}
+    guided = 0
+    for tree in rows(led, "trees"):
+        assert tree["status"] == "solved"
+        stream, alone = told[tree["tree_id"]], texts[before[tree["problem_id"]]["tree_id"]]
+        assert stream["verified"]
+        if before[tree["problem_id"]]["status"] == "solved":
+            assert stream["text"] == alone
+        else:
+            guided += 1
+            assert stream["text"].startswith(alone.removesuffix("No solution found.\n"))
+            assert stream["text"].count("equal: Goal Reached") == 1
+            if source["kind"] == "countdown":
+                assert replay(stream["text"]).mistakes == ()
+    assert guided > 0
+
+
+def test_a_guided_tree_is_regrown_too(tmp_path):
+    led = made(tmp_path / "led", recipe(guided=True))
+    bare = made(tmp_path / "bare", recipe(guided=True, nodes=False))
+    assert rows(led, "streams") == rows(bare, "streams")
+    problems = {row["problem_id"]: Problem.of(row) for row in rows(bare, "problems")}
+    grown = [symbolic_search.regrown(row, problems[row["problem_id"]]) for row in rows(bare, "trees")]
+    assert sorted([r for domain, tree in grown for r in node_rows(tree, domain.show)], key=str) == rows(led, "nodes")
+
+
 def test_a_stream_that_is_too_long_is_shortened_or_a_drop(tmp_path):
     run = made(tmp_path / "r", recipe(attempts=2, stream_tokens=300))
     streams, drops = rows(run, "streams"), rows(run, "drops")
