@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:
 	@echo "make demo       the main job from end to end, on the CPU, in minutes"
 	@echo "make test       lint, types and the test suite"
-	@echo "make test-lean  the Lean verifier against a real Lean"
+	@echo "make test-lean  the Lean verifier and proof search against a real Lean"
 	@echo "make test-vllm  the same engine tests against a real vLLM on the CPU"
 	@echo "make test-train what trainers load, through TRL's own preparation of data sets"
 	@echo "make test-full  the long forms: kill x 100, soak, millions of rows"
@@ -43,7 +43,7 @@ test: lint
 
 test-lean: $(READY)
 	@$(BIN)/tracemill lean install
-	@$(BIN)/python -m pytest -m lean tests/verifiers/lean --durations=5
+	@$(BIN)/python -m pytest -m lean tests/verifiers/lean tests/tasks/domains --durations=5
 
 test-vllm: $(READY)
 	@VENV=$(VENV) tests/vllm/setup.sh

@@ -62,6 +62,7 @@ class TreeStatus(StrEnum):
     FINISHED = "finished"  # all the iterations that were asked for
     NODE_BUDGET = "node_budget"
     TOKEN_BUDGET = "token_budget"
+    CALL_BUDGET = "call_budget"  # tactics that were tried
     TIME_CUT = "time_cut"
 
 

@@ -14,11 +14,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracemill.schemas.enums import NodeStatus, TreeStatus
 from tracemill.schemas.errors import DataError
 from tracemill.schemas.records import Problem
 from tracemill.tasks.domains.base import Draw, Rollout, Step
+from tracemill.tasks.domains.lean_refute import is_refuted, refutation
 from tracemill.tasks.domains.lean_tactics import Names, portfolio
+from tracemill.tasks.search.ends import REFUTED
 from tracemill.tasks.search.rng import SplitMix
+from tracemill.tasks.search.tree import Tree
 from tracemill.verifiers.lean.tactics import TacticProver, TacticState, canonical_goals, script
 
 #: From the goals and a number to at most so many (tactic, log-probability), by an engine for one.
@@ -38,14 +42,19 @@ class Lean:
     """The domain of one theorem at a time, on ``prover``. ``verify`` gives the reward of a finished proof's text.
 
     ``propose`` asks somebody else for tactics; without it they are the built-in portfolio's, with or without the
-    ``finishing`` ones. ``most`` is the longest proof in tactics. ``calls`` counts the tactics that were tried; with a ``budget``
-    of them a state is given no more than are left, and in the end none.
+    ``finishing`` ones, and those that ``simp``. ``refute`` looks for a counterexample to the first goal before anything else is tried on a state
+    (``lean_refute``). ``most`` is the longest proof in tactics. ``calls`` counts the tactics that were tried, those of
+    refutation too; with a ``budget`` of them a state is given no more than are left, and the search ends then.
+
+    ``notes`` say of a state, by its key, why it has no steps or not all of them: ``refuted``, ``calls`` or ``most``.
     """
 
     prover: TacticProver
     verify: Callable[[str], float]
     finishing: bool = True
+    simp: bool = True
     propose: Propose | None = None
+    refute: bool = True
     most: int = 24
     budget: int | None = None
     calls: int = 0
@@ -54,8 +63,15 @@ class Lean:
     rollout_tokens: int | None = None
     statement: str = ""
     header: str = ""
+    notes: dict[str | None, str] = field(default_factory=dict)
     _names: Names = field(default_factory=Names, repr=False)
     _held: dict[tuple[str, ...], TacticState] = field(default_factory=dict, repr=False)
+    _open: set[str] = field(default_factory=set, repr=False)
+
+    @property
+    def spent(self) -> TreeStatus | None:
+        """The status of a tree that may try no more tactics."""
+        return TreeStatus.CALL_BUDGET if self.budget is not None and self.calls >= self.budget else None
 
     def initial(self, problem: Problem) -> Proof:
         """Raises ``DataError`` for a problem without a statement, or with one that Lean does not take."""
@@ -64,6 +80,8 @@ class Lean:
             raise DataError("the problem has no Lean statement", where=f"problem {problem.problem_id}")
         self.statement, self.header = statement, str(problem.spec.get("header") or "")
         self._held.clear()
+        self.notes.clear()
+        self._open.clear()
         self._names = Names.of(self.header)
         self.prover.reset()
         return self._proof(self.prover.start(self.statement, self.header))
@@ -104,11 +122,29 @@ class Lean:
         return Proof(tuple(found["tactics"]), tuple(found["goals"]))
 
     def _portfolio(self, state: Proof, k: int | None) -> list[Step[Proof]]:
-        weighed = portfolio(state.goals, finishing=self.finishing, names=self._names)
+        if self._refuted(state):
+            return []
+        weighed = portfolio(state.goals, finishing=self.finishing, simp=self.simp, names=self._names)
         total = math.fsum(weight for _, weight in weighed)
-        steps = self._steps(state, [(tactic, math.log(weight / total)) for tactic, weight in weighed])
-        steps.sort(key=lambda step: -(step.logprob or 0.0))
+        likeliest = sorted(weighed, key=lambda item: -item[1])
+        steps = self._steps(state, [(tactic, math.log(weight / total)) for tactic, weight in likeliest])
         return steps if k is None else steps[:k]
+
+    def _refuted(self, state: Proof) -> bool:
+        """Whether Lean proves that the first goal is false; known states are not asked about again."""
+        key = self.key(state)
+        if not self.refute or key is None or self.spent is not None:
+            return False
+        if key not in self._open:
+            tactic = refutation(state.goals)
+            if tactic is not None:
+                self.calls += 1
+                (outcome,) = self.prover.step(self._here(state), [tactic])
+                if outcome.state is not None and is_refuted(state.goals, outcome.state.goals):
+                    self.notes[key] = REFUTED
+                    return True
+            self._open.add(key)
+        return self.notes.get(key) == REFUTED
 
     async def _proposed(self, state: Proof, k: int | None, draw: Draw) -> list[Step[Proof]]:
         assert self.propose is not None
@@ -119,15 +155,20 @@ class Lean:
         return self._steps(state, list(dict(given).items()))
 
     def _steps(self, state: Proof, tactics: Sequence[tuple[str, float | None]]) -> list[Step[Proof]]:
-        if not state.goals or len(state.tactics) >= self.most:
+        if not state.goals:
             return []
-        if self.budget is not None:
+        key = self.key(state)
+        if len(state.tactics) >= self.most:
+            self.notes[key] = "most"
+            return []
+        if self.budget is not None and self.calls + len(tactics) > self.budget:
+            self.notes[key] = "calls"
             tactics = tactics[: max(0, self.budget - self.calls)]
         self.calls += len(tactics)
-        here = self._held.get(state.tactics) or TacticState(self.statement, self.header, state.goals, state.tactics)
-        seen = {self.key(state)}
+        seen = {key}
         steps = []
-        for (tactic, logprob), outcome in zip(tactics, self.prover.step(here, [t for t, _ in tactics]), strict=True):
+        outcomes = self.prover.step(self._here(state), [tactic for tactic, _ in tactics])
+        for (tactic, logprob), outcome in zip(tactics, outcomes, strict=True):
             if outcome.done:
                 after = Proof((*state.tactics, tactic), ())
             elif outcome.state is not None:
@@ -139,6 +180,19 @@ class Lean:
                 steps.append(Step(tactic, after, logprob))
         return steps
 
+    def _here(self, state: Proof) -> TacticState:
+        return self._held.get(state.tactics) or TacticState(self.statement, self.header, state.goals, state.tactics)
+
     def _proof(self, state: TacticState) -> Proof:
         self._held[state.tactics] = state
         return Proof(state.tactics, state.goals)
+
+
+def mark(tree: Tree[Proof], domain: Lean) -> None:
+    """Write into ``tree`` why states have no steps, or not all of them; one that was not tried to the end is not dead."""
+    for node in tree.nodes.values():
+        reason = domain.notes.get(node.key) if node.key is not None else None
+        if reason is not None and node.status in (NodeStatus.DEAD, NodeStatus.EXPANDED):
+            node.prune_reason = reason
+            if reason != REFUTED and not node.edges:
+                node.status = NodeStatus.PRUNED

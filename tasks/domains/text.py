@@ -184,7 +184,7 @@ class Text:
         return text_hash(f"{normal}\0{state.finish is not None}")
 
     def show(self, state: Thoughts) -> str:
-        return show_thoughts(state)
+        return json.dumps({"steps": list(state.steps), "finish": state.finish}, ensure_ascii=False)
 
     def read(self, text: str) -> Thoughts:
         return read_thoughts(text)
@@ -293,13 +293,8 @@ class Text:
         return completion
 
 
-def show_thoughts(state: Thoughts) -> str:
-    """``state`` as the table ``nodes`` holds it."""
-    return json.dumps({"steps": list(state.steps), "finish": state.finish}, ensure_ascii=False)
-
-
 def read_thoughts(text: str) -> Thoughts:
-    """The state that ``show_thoughts`` wrote."""
+    """The state that ``Text.show`` wrote."""
     found: dict[str, Any] = json.loads(text)
     return Thoughts(tuple(found["steps"]), found["finish"])
 

@@ -30,7 +30,7 @@ from tracemill.tasks.search.tree import Node, Tree
 NAME: Final = "stream_of_search"
 #: Domains whose states and steps are short and have no line breaks: ``62:[40, 83]`` and ``83-40=43``.
 PLAIN: Final = frozenset({"countdown", "game24"})
-CUT: Final = frozenset({TreeStatus.NODE_BUDGET, TreeStatus.TOKEN_BUDGET, TreeStatus.TIME_CUT})
+CUT: Final = frozenset({TreeStatus.NODE_BUDGET, TreeStatus.TOKEN_BUDGET, TreeStatus.CALL_BUDGET, TreeStatus.TIME_CUT})
 #: Searches that end without a word when nothing is left.
 SILENT: Final = "dfs"
 NOTHING: Final = "No solution found."

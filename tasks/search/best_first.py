@@ -1,12 +1,15 @@
 """Best-first search: the most promising open node is expanded next.
 
-By ``value``, or by ``logprob``, the sum of the log-probabilities of the steps that lead to a node (LeanDojo's ReProver,
-algorithms §2.16; no length penalty). Equal nodes are expanded in the order of their creation.
+By ``value``; by ``logprob``, the sum of the log-probabilities of the steps that lead to a node (LeanDojo's ReProver,
+algorithms §2.16); or by ``both``, that sum plus ``mix`` times the logarithm of the value. ``length`` divides the sum by the
+depth to that power (BFS-Prover, arXiv 2502.03438), so that deep nodes are not passed over for their depth alone; 0 does
+nothing. Equal nodes are expanded in the order of their creation.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,9 +24,11 @@ class BestFirst:
     """``parallel`` nodes are expanded in each batch."""
 
     k: int | None = None
-    by: Literal["value", "logprob"] = "value"
+    by: Literal["value", "logprob", "both"] = "value"
     parallel: int = 1
     stop_at_goal: bool = True
+    mix: float = 2.0
+    length: float = 0.0
     name: str = "best_first"
 
     def grow(self, growth: Growth[Any]) -> Work[TreeStatus]:
@@ -39,8 +44,14 @@ class BestFirst:
                     if known or child.status is not NodeStatus.OPEN:
                         continue
                     total = so_far + (offer.logprob or 0.0)
-                    worth = total if self.by == "logprob" else (child.value or 0.0)
-                    heapq.heappush(heap, (-worth, child.created, total, child))
+                    heapq.heappush(heap, (-self._worth(total, child), child.created, total, child))
             if self.stop_at_goal and growth.tree.goals():
                 return TreeStatus.SOLVED
         return TreeStatus.SOLVED if growth.tree.goals() else TreeStatus.EXHAUSTED
+
+    def _worth(self, total: float, node: Node[Any]) -> float:
+        value = node.value or 0.0
+        total /= max(node.depth, 1) ** self.length
+        if self.by == "value":
+            return value
+        return total if self.by == "logprob" else total + self.mix * math.log(max(value, 1e-9))

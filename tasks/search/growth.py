@@ -90,7 +90,7 @@ class Growth(Generic[S]):
         """
         if k is None and self.domain.step_tokens is not None:
             raise ValueError(f"steps of the domain {self.domain.name!r} have a price: say how many are wanted")
-        self.purse.check()
+        self._check()
         found: list[list[Offer[S]]] = [[] for _ in nodes]
         fresh: dict[str, Node[S]] = {}
         new: list[Node[S]] = []
@@ -99,7 +99,7 @@ class Growth(Generic[S]):
             todo = yield from self._ask(todo, k, greedy, found, fresh, new)
             if todo:  # what the others did not use may be enough for these
                 try:
-                    self.purse.check()
+                    self._check()
                 except Spent:
                     break
         yield from self._judge(new, value)
@@ -199,6 +199,14 @@ class Growth(Generic[S]):
             made.append(node)
         yield from self._judge(made, True)
         return made
+
+    def _check(self) -> None:
+        """Raise ``Spent`` where a budget is spent, the domain's own included (``Domain.spent``, where it has one)."""
+        self.purse.check()
+        status = getattr(self.domain, "spent", None)
+        if status is not None:
+            self.purse.spent = status
+            raise Spent(status)
 
     def finish(self, status: TreeStatus) -> Tree[S]:
         """Reject what is undecided and close the tree."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason, Outcome, TraceKind
 from tracemill.schemas.errors import UsageError
-from tracemill.tasks.domains.lean import Lean, Proof
+from tracemill.tasks.domains.lean import Lean, Proof, mark
 from tracemill.tasks.engines.base import Completion
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run_now
@@ -33,12 +33,14 @@ from tracemill.verifiers.lean.tactics import TacticEnvironment, TacticProver, sc
 #: Tactics tried for one theorem, and the searches that make sense over them.
 CALLS: Final = 400
 SEARCHES: Final[Mapping[str, Mapping[str, Any]]] = {
-    "best_first": {"by": "logprob"},
+    "best_first": {"by": "both", "length": 0.5},
     "mcts": {"iterations": 100, "stop_at_goal": True},
 }
 _OURS: Final = (
     "search",
     "finishing",
+    "simp",
+    "refute",
     "calls",
     "most",
     "max_nodes",
@@ -104,14 +106,17 @@ def _grown(
         prover,
         verify,
         finishing=bool(given.get("finishing", True)),
+        simp=bool(given.get("simp", True)),
+        refute=bool(given.get("refute", True)),
         most=int(given.get("most", 24)),
         budget=int(given.get("calls", CALLS)),
     )
     state = domain.initial(context.problem)
     plot = Plot(context.problem.problem_id, context.policy_id, name, {"domain": "lean", **given}, seed)
     tree = plant(domain, plot, state, budgets)
-    value = Own() if name == "mcts" else None
-    return domain, run_now(grown(search, Growth(domain, tree, budgets=budgets, value=value, merge="states")))
+    run_now(grown(search, Growth(domain, tree, budgets=budgets, value=Own(), merge="states")))
+    mark(tree, domain)
+    return domain, tree
 
 
 @lru_cache(maxsize=1)

@@ -8,20 +8,21 @@ from tracemill.schemas.enums import NodeStatus, Outcome, TreeStatus
 from tracemill.schemas.errors import DataError
 from tracemill.schemas.records import Problem
 from tracemill.tasks.domains.base import Draw
-from tracemill.tasks.domains.lean import Lean, Proof
-from tracemill.tasks.domains.lean_tactics import FINISHING, Names, portfolio, read_goal
+from tracemill.tasks.domains.lean import Lean, Proof, mark
+from tracemill.tasks.domains.lean_refute import is_refuted, refutation
+from tracemill.tasks.domains.lean_tactics import FINISHING, Names, portfolio
 from tracemill.tasks.linearize.base import Untellable, visited_path, winning_ids
 from tracemill.tasks.linearize.registry import LINEARIZERS
 from tracemill.tasks.search.best_first import BestFirst
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run, run_now
+from tracemill.tasks.search.ends import REFUTED, dead_ends
 from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.mcts import Mcts
 from tracemill.tasks.search.rows import edge_rows, node_rows, tree_of, tree_row
 from tracemill.tasks.search.tree import Plot
 from tracemill.tasks.search.values import Own
 from tracemill.verifiers.base import Candidate
-from tracemill.verifiers.lean import choose
 from tracemill.verifiers.lean.tactics import TacticEnvironment, TacticOutcome, TacticState
 from tracemill.verifiers.lean.verifier import check, verifier
 
@@ -104,6 +105,37 @@ def test_failing_tactics_and_those_that_change_nothing_are_no_steps():
     assert len(after) == 1  # `assumption` and `exact hp` lead to the same goals
 
 
+def test_a_search_that_may_try_no_more_says_so_and_calls_nothing_dead_that_it_did_not_try():
+    walk = domain(lambda text: 0.0, budget=30)
+    tree = run_now(searched(walk, BestFirst(by="logprob")))
+    mark(tree, walk)
+    assert tree.status is TreeStatus.CALL_BUDGET
+    cut = [node for node in tree.nodes.values() if node.prune_reason == "calls"]
+    assert cut
+    assert not {node.node_id for node in cut} & dead_ends(tree).exhausted
+
+
+class Refuting(Toy):
+    """The toy, with a Lean that proves ``q`` false of all p, q and p's proof."""
+
+    def step(self, state, tactics):
+        if len(tactics) == 1 and tactics[0].startswith("focus"):
+            if state.goals[0].endswith("⊢ q"):
+                goals = ("refuted : ¬∀ (p q : Prop), p → q\n⊢ False", *state.goals[1:])
+                return [TacticOutcome(tactics[0], TacticState(state.statement, "", goals, state.tactics))]
+            return [TacticOutcome(tactics[0], error="no counterexample")]
+        return super().step(state, tactics)
+
+
+def test_a_state_with_a_counterexample_is_dead_and_says_why():
+    walk = Lean(Refuting(), lambda text: 1.0)
+    tree = run_now(searched(walk, BestFirst(by="logprob", stop_at_goal=False)))
+    mark(tree, walk)
+    (dead,) = [n for n in tree.nodes.values() if n.prune_reason == REFUTED]
+    assert (dead.status, dead.state.goals[0].rpartition(" ")[2]) == (NodeStatus.DEAD, "q")
+    assert dead_ends(tree).refuted == {dead.node_id}
+
+
 def test_a_state_that_no_tactic_leads_on_from_is_dead():
     tree = run_now(searched(domain(), BestFirst(by="logprob", stop_at_goal=False)))
     dead = [n for n in tree.nodes.values() if n.status is NodeStatus.DEAD]
@@ -179,16 +211,37 @@ def test_the_portfolio_without_finishing_tactics_has_none_of_them():
     without = [tactic for tactic, _ in portfolio(goals, finishing=False)]
     assert with_them[: len(FINISHING)] == list(FINISHING)
     assert not any(word in tactic for tactic in without for word in FINISHING)
-    assert "cases h with | intro a b => ?_" in without
-    assert "induction n with | zero => ?_ | succ n ih => ?_" in without
-    assert "induction l with | nil => ?_ | cons a l ih => ?_" in without
+    assert "obtain ⟨hl, hr⟩ := h" in without
+    assert "induction n with | zero => ?_ | succ n1 ih => ?_" in without
+    assert "induction l with | nil => ?_ | cons a l1 ih2 => ?_" in without
     assert len(without) == len(set(without))
+    elementary = [tactic for tactic, _ in portfolio(goals, finishing=False, simp=False)]
+    assert set(elementary) < set(without)
+    assert not any("simp" in tactic for tactic in elementary)
 
 
-def test_a_goal_is_read_as_lean_shows_it():
-    context, target = read_goal("case inl\np q : Prop\nn✝ : Nat\nh : p →\n  q\nx : Nat := 3\n⊢ p ∧\n  q")
-    assert context == [(["p", "q"], "Prop"), ([], "Nat"), (["h"], "p → q"), (["x"], "Nat")]
-    assert target == "p ∧ q"
+@pytest.mark.parametrize(
+    ("target", "tactic"),
+    [
+        ("∀ (x y : Nat), x = y → ¬p", "intro x y h h1"),
+        ("p ∧ q → r", "intro ⟨h1, h2⟩"),
+        ("p ∨ q → r", "rintro (h | h)"),
+        ("(p ↔ q) ∧ r", "constructor"),
+        ("∃ x, x < n", "refine ⟨n, ?_⟩"),
+        ("a ∧ b ∨ c", "rcases Classical.em (a ∧ b) with hc | hc"),
+    ],
+)
+def test_tactics_fit_the_outermost_connective(target, tactic):
+    found = [tactic for tactic, _ in portfolio((f"n : Nat\np q r : Prop\n⊢ {target}",), finishing=False)]
+    assert tactic in found
+    assert ("left" in found) == target.startswith("a")
+
+
+def test_names_are_never_given_twice():
+    goal = "h h1 : p\nn n1 ih : Nat\n⊢ q → n + n1 = ih"
+    tactics = [tactic for tactic, _ in portfolio((goal,), finishing=False)]
+    assert "intro h2" in tactics
+    assert "induction n with | zero => ?_ | succ n2 ih1 => ?_" in tactics
 
 
 def test_the_names_of_a_header_are_used():
@@ -202,16 +255,57 @@ def test_the_names_of_a_header_are_used():
     assert "simp_all [next, same]" in dict(portfolio(("d : Day\n⊢ next d = d",), names=names))
 
 
-@pytest.mark.full
-@pytest.mark.skipif(choose.absent() is not None, reason="no Lean is installed")
-def test_the_real_lean_finds_a_proof_without_finishing_tactics_and_the_verifier_agrees():
+@pytest.fixture(scope="module")
+def prover():
+    with TacticEnvironment() as made:
+        yield made
+
+
+@pytest.mark.lean
+def test_the_real_lean_finds_a_proof_without_finishing_tactics_and_the_verifier_agrees(prover):
     config = verifier().config
 
     def verify(text):
         candidate = Candidate("s", f"```lean\n{text}\n```", spec=PROBLEM.spec)
         return float(check(candidate, config).outcome is Outcome.CORRECT)
 
-    with TacticEnvironment() as prover:
-        tree = run_now(searched(Lean(prover, verify, finishing=False), BestFirst(by="logprob")))
+    walk = Lean(prover, verify, finishing=False, simp=False)
+    tree = run_now(searched(walk, BestFirst(by="logprob")))
     assert tree.status is TreeStatus.SOLVED
     assert tree.goals()[0].depth >= 2
+
+
+@pytest.mark.lean
+@pytest.mark.parametrize(
+    ("statement", "false"),
+    [
+        ("(x : Nat) (h : x ≤ 1) : x = 0", True),
+        ("(p q : Prop) (h : p ∨ q) : q", True),
+        ("{α : Type} (p : α → Prop) (x y : α) (h : p x) : p y", True),
+        ("{α : Type u} (a b : α) : a = b", True),
+        ("{α : Type} [Add α] (a b : α) : a + b = b", True),
+        ("(l : List Nat) : l = l.reverse", True),
+        ("(a b c d : Nat) (h : a = b) (k : b = c + 1) : a = d", True),
+        (": False", True),
+        ("(x : Nat) (h : x ≤ 1) : x = 0 ∨ x = 1", False),
+        ("(p q : Prop) (h : p ∧ q) : q", False),
+        ("(a b c : Nat) : a + b + c = a + (b + c)", False),
+        ("(n : Nat) (h : ∀ m : Nat, m = n) : False", False),
+    ],
+)
+def test_the_real_lean_refutes_what_is_false_and_nothing_else(prover, statement, false):
+    state = prover.start(f"theorem t {statement}")
+    tactic = refutation(state.goals)
+    (outcome,) = prover.step(state, [tactic]) if tactic is not None else (TacticOutcome("", error="nothing to try"),)
+    assert (outcome.state is not None and is_refuted(state.goals, outcome.state.goals)) is false
+    assert not outcome.done
+
+
+@pytest.mark.lean
+def test_the_real_lean_refutes_a_state_with_hidden_names_and_leaves_the_other_goals(prover):
+    state = prover.start("theorem t : True ∧ ∀ (x : Nat) (h : x ≤ 1), x = 0")
+    (outcome,) = prover.step(state, ["constructor; rotate_left; intros"])
+    assert "✝" in outcome.state.goals[0]
+    (refuted,) = prover.step(outcome.state, [refutation(outcome.state.goals)])
+    assert is_refuted(outcome.state.goals, refuted.state.goals)
+    assert refuted.state.goals[1:] == outcome.state.goals[1:]

@@ -13,13 +13,14 @@ from tracemill.schemas.enums import NodeStatus, TreeStatus
 from tracemill.schemas.errors import UsageError
 from tracemill.tasks.domains.countdown import Countdown, State, solvable
 from tracemill.tasks.domains.countdown_instances import drawn, split_targets
+from tracemill.tasks.search.best_first import BestFirst
 from tracemill.tasks.search.budget import Budgets
 from tracemill.tasks.search.drive import run, run_now
 from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.registry import SEARCHES, build_search, parameters_of
 from tracemill.tasks.search.rng import mix
 from tracemill.tasks.search.rows import edge_rows, node_rows, tree_row
-from tracemill.tasks.search.tree import Plot
+from tracemill.tasks.search.tree import Node, Plot
 from tracemill.tasks.search.values import MonteCarlo, Own, Reward
 
 SMALL = {
@@ -212,3 +213,11 @@ def test_dvts_keeps_its_subtrees_apart():
 def test_a_name_that_is_not_there_is_said(name, parameters):
     with pytest.raises(UsageError, match=r"no search 'beams'|no parameter 'widht'"):
         build_search(name, parameters)
+
+
+def test_best_first_by_both_weighs_the_value_beside_the_log_probability_of_the_way():
+    near, far = Node("near", value=0.5, depth=1), Node("far", value=0.9, depth=4)
+    assert BestFirst(by="both", mix=0.0)._worth(-2.0, far) == -2.0
+    assert BestFirst(by="both", mix=2.0)._worth(-2.0, near) == pytest.approx(-2.0 + 2.0 * math.log(0.5))
+    assert BestFirst(by="logprob", length=0.5)._worth(-2.0, far) == -1.0  # two nats over the root of four steps
+    assert BestFirst(by="value")._worth(-2.0, far) == 0.9
