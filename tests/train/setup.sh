@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 environment=${1:-.venv-train}
 if ! cat constraints/core.txt constraints/train.txt pyproject.toml | cmp -s - "$environment/installed.txt"; then
-    echo "installing TRL into $environment (a few minutes, 1 GB)"
+    echo "installing TRL into $environment (a few minutes, 2.5 GB)"
     "$environment/bin/python" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv "$environment"
     "$environment/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints/core.txt -c constraints/train.txt torch
     "$environment/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints/core.txt -c constraints/train.txt \
