@@ -184,7 +184,7 @@ class Text:
         return text_hash(f"{normal}\0{state.finish is not None}")
 
     def show(self, state: Thoughts) -> str:
-        return json.dumps({"steps": list(state.steps), "finish": state.finish}, ensure_ascii=False)
+        return show_thoughts(state)
 
     def read(self, text: str) -> Thoughts:
         return read_thoughts(text)
@@ -293,8 +293,13 @@ class Text:
         return completion
 
 
+def show_thoughts(state: Thoughts) -> str:
+    """``state`` as the table ``nodes`` holds it."""
+    return json.dumps({"steps": list(state.steps), "finish": state.finish}, ensure_ascii=False)
+
+
 def read_thoughts(text: str) -> Thoughts:
-    """The state that ``Text.show`` wrote."""
+    """The state that ``show_thoughts`` wrote."""
     found: dict[str, Any] = json.loads(text)
     return Thoughts(tuple(found["steps"]), found["finish"])
 

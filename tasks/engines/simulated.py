@@ -64,7 +64,7 @@ class SimulatedEngine:
 
     ``request.problem`` gives the gold answer and the difficulty; without one the answer is 0 and the prompt decides. One
     token is four characters. Log-probabilities are made up: -0.2 a token in a right text, -0.4 in a wrong one; so are
-    confidences: high in a token of a sound text, low in one of a text gone astray.
+    confidences, which fall with each step that a text is astray.
     """
 
     name = "simulated"
@@ -142,6 +142,8 @@ class SimulatedEngine:
         else:  # somebody else's beginning: go on from the state that it is in
             done, sound = is_sound(prefix)
             rest, right = self._text(f"{request.seed}\0{prefix}\0{asked}", problem, success, done, sound)
+            if not prefix.endswith("\n\n"):  # cut inside a step, which is left as it is
+                rest = "\n\n" + rest
         rest, finish = _limited(rest, request)
         tokens = -(-len(rest) // CHARACTERS_PER_TOKEN)
         prompt_tokens = -(-(len(asked) + len(prefix)) // CHARACTERS_PER_TOKEN)

@@ -16,7 +16,7 @@ from typing import Final
 
 _STEP: Final = re.compile(r"(?:^|\n\n)(Wait, that was wrong\. )?Step \d+: (\d+) \+ (\d+) = (\d+)\.")
 SURE: Final = 12.0
-UNSURE: Final = 6.0
+LEAST_SURE: Final = 2.0
 _INTEGER: Final = re.compile(r"-?\d{1,18}")
 _WORDS: Final = [
     "we",
@@ -135,15 +135,15 @@ def steps_right(text: str) -> list[bool]:
 
 def confidences(prefix: str, text: str, width: int) -> tuple[float, ...]:
     """The confidence of each token of ``width`` characters of ``text``, which goes on from ``prefix``: ``SURE`` in a step that
-    leaves the text sound, ``UNSURE`` in one that leaves it astray.
+    leaves the text sound, and less with each further step that leaves it astray.
     """
     whole = prefix + text
-    starts, states, sound = [0], [SURE], True
+    starts, states, astray = [0], [SURE], 0
     for match in _STEP.finditer(whole):
         mended, a, b, c = match.groups()
-        sound = int(a) + int(b) == int(c) and (sound or bool(mended))
+        astray = 0 if int(a) + int(b) == int(c) and (mended or not astray) else astray + 1
         starts.append(match.start())
-        states.append(SURE if sound else UNSURE)
+        states.append(max(LEAST_SURE, SURE - 2.0 * astray))
     return tuple(states[bisect_right(starts, at) - 1] for at in range(len(prefix), len(whole), width))
 
 

@@ -10,6 +10,8 @@ from tracemill.schemas.errors import UsageError
 from tracemill.schemas.plugins import resolve
 from tracemill.tasks.strategies import symbolic_search as on_states
 from tracemill.tasks.strategies.base import Context, Made, Strategy
+from tracemill.tasks.strategies.deepconf import PARAMETERS as OF_DEEPCONF
+from tracemill.tasks.strategies.deepconf import deepconf
 from tracemill.tasks.strategies.samples import samples
 from tracemill.tasks.strategies.star import star
 from tracemill.tasks.strategies.tactic_search import PARAMETERS as OF_TACTICS
@@ -40,6 +42,7 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
     "samples": samples,
     "self_consistency": samples,
     "star": star,
+    "deepconf": deepconf,
     "tactic_search": tactic_search,
     **{name: _search(name) if name in on_states.SHARED else text_search(name) for name in SEARCHES_OF_TEXT},
     **{name: on_states.symbolic_search(name) for name in on_states.ALONE},
@@ -50,6 +53,7 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     "samples": frozenset(),
     "self_consistency": frozenset(),
     "star": frozenset({"hint"}),
+    "deepconf": OF_DEEPCONF,
     "tactic_search": OF_TACTICS,
     **{
         name: parameters(name) | on_states.parameters(name) if name in on_states.SHARED else parameters(name)
