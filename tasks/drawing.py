@@ -5,6 +5,7 @@ Steps and states come from models and data sets: they are shown with their contr
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -45,7 +46,7 @@ def drawing(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any
         else:
             children[above].append(row["node_id"])
     winning = _winning(nodes, parents)
-    yield f"{_mark(ROOT, winning)}{ROOT}  {_clip(by_id[ROOT]['state'], STATE)}{_facts(by_id[ROOT])}"
+    yield f"{_mark(ROOT, winning)}{ROOT}  {_clip(shown(by_id[ROOT]['state']), STATE)}{_facts(by_id[ROOT])}"
     drawn = 1
     stack = [(ROOT, child, "", i == len(children[ROOT]) - 1) for i, child in enumerate(children[ROOT])][::-1]
     yield from _rejected(rejected[ROOT], "", not children[ROOT])
@@ -60,12 +61,21 @@ def drawing(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any
         more = f"  (also from {', '.join(also[:3])})" if also else ""
         branch = "`- " if last else "|- "
         yield (
-            f"{indent}{branch}{_mark(node_id, winning)}{_clip(row['step'], STEP)}  ->  {_clip(row['state'], STATE)}"
+            f"{indent}{branch}{_mark(node_id, winning)}{_clip(row['step'], STEP)}  ->  {_clip(shown(row['state']), STATE)}"
             f"{_facts(row)}{more}"
         )
         inner = indent + ("   " if last else "|  ")
         yield from _rejected(rejected[node_id], inner, not below)
         stack += [(node_id, child, inner, i == len(below) - 1) for i, child in enumerate(below)][::-1]
+
+
+def shown(state: str | None) -> str | None:
+    """What there is to see of a state: of one of a proof what is left to show, of any other the whole of it."""
+    try:
+        goals = json.loads(state or "")["goals"]
+        return " | ".join("⊢" + goal.rpartition("⊢")[2] for goal in goals) or "nothing is left"
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return state
 
 
 def _rejected(reasons: Counter[str], indent: str, last: bool) -> Iterator[str]:

@@ -18,6 +18,7 @@ from tracemill.schemas.enums import NodeStatus, TreeStatus
 from tracemill.schemas.errors import DataError
 from tracemill.schemas.records import Problem
 from tracemill.tasks.domains.base import Draw, Rollout, Step
+from tracemill.tasks.domains.lean_propose import mixed
 from tracemill.tasks.domains.lean_refute import is_refuted, refutation
 from tracemill.tasks.domains.lean_tactics import Names, portfolio
 from tracemill.tasks.search.ends import REFUTED
@@ -25,8 +26,9 @@ from tracemill.tasks.search.rng import SplitMix
 from tracemill.tasks.search.tree import Tree
 from tracemill.verifiers.lean.tactics import TacticProver, TacticState, canonical_goals, script
 
-#: From the goals and a number to at most so many (tactic, log-probability), by an engine for one.
-Propose = Callable[[tuple[str, ...], int, Draw], Awaitable[Sequence[tuple[str, float | None]]]]
+Proposed = Sequence[tuple[str, float | None]]
+#: From the goals and a number to at most so many (tactic, log-probability), by an engine for one; at once or awaited.
+Propose = Callable[[tuple[str, ...], int, Draw], Awaitable[Proposed] | Proposed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class Proof:
 class Lean:
     """The domain of one theorem at a time, on ``prover``. ``verify`` gives the reward of a finished proof's text.
 
-    ``propose`` asks somebody else for tactics; without it they are the built-in portfolio's, with or without the
-    ``finishing`` ones, and those that ``simp``. ``refute`` looks for a counterexample to the first goal before anything else is tried on a state
+    ``propose`` asks somebody else for tactics (and, where the portfolio is to be tried ``beside`` them, half the weight is
+    theirs); without it they are the built-in portfolio's, with or without the ``finishing`` ones, and those that ``simp``. ``refute`` looks for a counterexample to the first goal before anything else is tried on a state
     (``lean_refute``). ``most`` is the longest proof in tactics. ``calls`` counts the tactics that were tried, those of
     refutation too; with a ``budget`` of them a state is given no more than are left, and the search ends then.
 
@@ -54,6 +56,7 @@ class Lean:
     finishing: bool = True
     simp: bool = True
     propose: Propose | None = None
+    beside: bool = False
     refute: bool = True
     most: int = 24
     budget: int | None = None
@@ -124,11 +127,14 @@ class Lean:
     def _portfolio(self, state: Proof, k: int | None) -> list[Step[Proof]]:
         if self._refuted(state):
             return []
-        weighed = portfolio(state.goals, finishing=self.finishing, simp=self.simp, names=self._names)
-        total = math.fsum(weight for _, weight in weighed)
-        likeliest = sorted(weighed, key=lambda item: -item[1])
-        steps = self._steps(state, [(tactic, math.log(weight / total)) for tactic, weight in likeliest])
+        steps = self._steps(state, self._likeliest(state))
         return steps if k is None else steps[:k]
+
+    def _likeliest(self, state: Proof) -> list[tuple[str, float]]:
+        """The portfolio as (tactic, log-probability), the likeliest first."""
+        found = portfolio(state.goals, finishing=self.finishing, simp=self.simp, names=self._names)
+        total = math.fsum(weight for _, weight in found)
+        return [(tactic, math.log(weight / total)) for tactic, weight in sorted(found, key=lambda item: -item[1])]
 
     def _refuted(self, state: Proof) -> bool:
         """Whether Lean proves that the first goal is false; known states are not asked about again."""
@@ -146,16 +152,26 @@ class Lean:
             self._open.add(key)
         return self.notes.get(key) == REFUTED
 
-    async def _proposed(self, state: Proof, k: int | None, draw: Draw) -> list[Step[Proof]]:
+    def _proposed(self, state: Proof, k: int | None, draw: Draw) -> Any:
         assert self.propose is not None
         if k is None:
             raise DataError("an engine has no list of all tactics", where="k", mend="say how many are wanted")
-        proposed = self.propose(state.goals, k, draw)
-        given = await proposed if inspect.isawaitable(proposed) else proposed
-        return self._steps(state, list(dict(given).items()))
+        if not state.goals or len(state.tactics) >= self.most or self._refuted(state):
+            return self._steps(state, [])
+        given = self.propose(state.goals, k, draw)
+        return self._awaited(state, k, given) if inspect.isawaitable(given) else self._taken(state, k, given)
+
+    async def _awaited(self, state: Proof, k: int, given: Awaitable[Proposed]) -> list[Step[Proof]]:
+        return self._taken(state, k, await given)
+
+    def _taken(self, state: Proof, k: int, given: Proposed) -> list[Step[Proof]]:
+        if not self.beside:
+            return self._steps(state, list(dict(given).items()))
+        known = [(tactic, logprob) for tactic, logprob in given if logprob is not None]
+        return self._steps(state, mixed(known, self._likeliest(state)))[:k]
 
     def _steps(self, state: Proof, tactics: Sequence[tuple[str, float | None]]) -> list[Step[Proof]]:
-        if not state.goals:
+        if not state.goals or self.notes.get(self.key(state)) == REFUTED:
             return []
         key = self.key(state)
         if len(state.tactics) >= self.most:

@@ -11,16 +11,19 @@ import asyncio
 import atexit
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
 from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason, Outcome, TraceKind
 from tracemill.schemas.errors import UsageError
-from tracemill.tasks.domains.lean import Lean, Proof, mark
+from tracemill.tasks.domains.base import Draw
+from tracemill.tasks.domains.lean import Lean, Proof, Propose, mark
+from tracemill.tasks.domains.lean_propose import asking, weighed
 from tracemill.tasks.engines.base import Completion
 from tracemill.tasks.search.budget import Budgets
-from tracemill.tasks.search.drive import run_now
+from tracemill.tasks.search.drive import gather_all, run_now
 from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.registry import build_search, parameter_names
 from tracemill.tasks.search.tree import Plot, Tree
@@ -41,6 +44,9 @@ _OURS: Final = (
     "finishing",
     "simp",
     "refute",
+    "propose",
+    "proposals",
+    "step_tokens",
     "calls",
     "most",
     "max_nodes",
@@ -48,6 +54,13 @@ _OURS: Final = (
     *TELLING,
 )
 PARAMETERS: Final = frozenset((*_OURS, *(name for search in SEARCHES for name in parameter_names(search))))
+
+#: Who proposes tactics: the built-in portfolio, the engine, or both with half the weight each.
+PROPOSERS: Final = ("portfolio", "engine", "both")
+#: Answers that an engine gives about a state, the most tokens of each, and the tactics that are asked for in one.
+PROPOSALS: Final = 4
+STEP_TOKENS: Final = 128
+ASKED: Final = 4
 
 _WALKER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lean-search")
 
@@ -77,8 +90,21 @@ async def search_with(context: Context, prover: Callable[[], TacticProver]) -> M
     def verify(text: str) -> float:  # called in the walker's thread
         return asyncio.run_coroutine_threadsafe(judged(text), loop).result()
 
+    proposer = str(given.get("propose", PROPOSERS[0]))
+    if proposer not in PROPOSERS:
+        raise UsageError(
+            f"nobody called {proposer!r} proposes tactics",
+            where="strategy.parameters.propose",
+            mend=f"known: {', '.join(PROPOSERS)}",
+        )
+
+    def ask(goals: tuple[str, ...], k: int, draw: Draw) -> list[tuple[str, float | None]]:  # in the walker's thread
+        answers = asyncio.run_coroutine_threadsafe(_asked(context, goals, draw.first), loop).result()
+        return [*weighed(answers)[:k]]
+
+    propose = None if proposer == PROPOSERS[0] else ask
     seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
-    domain, tree = await loop.run_in_executor(_WALKER, lambda: _grown(context, name, prover(), verify, seed))
+    domain, tree = await loop.run_in_executor(_WALKER, lambda: _grown(context, name, prover(), verify, propose, seed))
     best = tree.best_leaf
     proved = best is not None and best.goal
     end = best if best is not None and proved else max(tree.nodes.values(), key=lambda n: (n.depth, -n.created))
@@ -96,15 +122,36 @@ async def search_with(context: Context, prover: Callable[[], TacticProver]) -> M
     return Made([draft], rows)
 
 
+async def _asked(context: Context, goals: tuple[str, ...], first: int) -> list[Completion]:
+    """What the engine answers about a state, all draws asked together."""
+    given = context.parameters
+    template = asking(context.template)
+    sampling = replace(context.sampling, max_tokens=int(given.get("step_tokens", STEP_TOKENS)))
+    variables = {"goals": "\n\n".join(goals), "k": str(ASKED)}
+    path = f"{context.index}/tactics/{ids.text_hash(variables['goals'])[:20]}"
+    draws = range(first, first + int(given.get("proposals", PROPOSALS)))
+    answers = await gather_all(
+        [context.generate(template, path, variables=variables, draw=draw, sampling=sampling) for draw in draws]
+    )
+    return [completion for completion, _ in answers]
+
+
 def _grown(
-    context: Context, name: str, prover: TacticProver, verify: Callable[[str], float], seed: int
+    context: Context,
+    name: str,
+    prover: TacticProver,
+    verify: Callable[[str], float],
+    propose: Propose | None,
+    seed: int,
 ) -> tuple[Lean, Tree[Proof]]:
-    given = {**SEARCHES[name], **context.parameters}
+    given = {**SEARCHES[name], **({} if propose is None else {"k": ASKED * PROPOSALS}), **context.parameters}
     budgets = Budgets(nodes=given.get("max_nodes"), seconds=given.get("max_seconds"))
     search = build_search(name, {key: given[key] for key in parameter_names(name) if key in given})
     domain = Lean(
         prover,
         verify,
+        propose=propose,
+        beside=given.get("propose") == "both",
         finishing=bool(given.get("finishing", True)),
         simp=bool(given.get("simp", True)),
         refute=bool(given.get("refute", True)),
