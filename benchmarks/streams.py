@@ -1,6 +1,6 @@
 """Stream of Search in bulk: what is solved, what replays, how fast, and in how much memory.
 
-    python benchmarks/streams.py [--streams 12000] [--bulk 500000] [--replay 12000]
+    python benchmarks/streams.py [--streams 12000] [--bulk 500000] [--replay 12000] [--tokens 2000] [--aligned 240]
 
 The table stands beside that of algorithms §2.19, which came from the reference generator: 12,000 streams in 25 seconds on
 two cores, so 240 streams a CPU second. Compilation is not counted; it is cached on disk.
@@ -9,6 +9,7 @@ two cores, so 240 streams a CPU second. Compilation is not counted; it is cached
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +26,9 @@ import pyarrow.parquet as pq
 from tracemill.schemas.tables import schema_of
 from tracemill.tasks.domains.countdown_instances import split_targets
 from tracemill.tasks.linearize import bulk, compiled
+from tracemill.tasks.linearize.metrics import alignment, state_of, strategy_name
 from tracemill.tasks.linearize.stream_of_search import parse
+from tracemill.tasks.tokenizer import load_tokenizer
 from tracemill.verifiers.stream_of_search import replay
 
 REFERENCE = 12_000 / 50.0  # streams per CPU second
@@ -77,11 +81,40 @@ def kernel_rate(count: int, seed: int) -> float:
     return float(made / (time.process_time() - began))
 
 
+def print_context(rows: list[dict[str, Any]], context: int = 4096) -> None:
+    """The share of streams that a context of so many tokens cannot hold, and of all streams those solved within it."""
+    encoder = load_tokenizer("local")
+    fits = [len(encoder.encode(row["text"])) <= context for row in rows]
+    solved = [row["verified"] for row in rows]
+    within = sum(a and b for a, b in zip(fits, solved, strict=True)) / len(rows)
+    print(
+        f"{len(rows):,} streams in {context} tokens of {encoder.name}: {100 * (1 - sum(fits) / len(rows)):.1f} % do not fit (§2.19: "
+        f"21.6 or more, GPT-2), {100 * within:.1f} % are solved within it (47)"
+    )
+
+
+def print_alignment(trees: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    """By strategy, the mean share of states that a search has in common with itself and with the nearest other strategies."""
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for tree, row in zip(trees, rows, strict=True):
+        parameters = json.loads(tree["parameters"])
+        own = strategy_name(parameters["heuristic"], parameters.get("width", 0))
+        found[own].append(alignment(row["text"], state_of(row["text"]), tree["seed"]))
+    print(f"alignment over {len(rows):,} streams")
+    for own, each in sorted(found.items()):
+        means = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
+        others = sorted((name for name in means if name != own), key=lambda name: -means[name])[:3]
+        near = ", ".join(f"{name} {means[name]:.2f}" for name in others)
+        print(f"  {own:<12}{means[own]:>6.2f} with itself; {near}")
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     arguments.add_argument("--streams", type=int, default=12_000)
     arguments.add_argument("--bulk", type=int, default=500_000, help="streams to write as Parquet; 0 for none")
     arguments.add_argument("--replay", type=int, default=12_000, help="streams to replay line by line")
+    arguments.add_argument("--tokens", type=int, default=2000, help="streams to count the tokens of; 0 for none")
+    arguments.add_argument("--aligned", type=int, default=240, help="streams to compare with each strategy; 0 for none")
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--write", help=argparse.SUPPRESS)
     given = arguments.parse_args()
@@ -128,6 +161,11 @@ def main() -> None:
         f"streams per CPU second: {rate:,.0f} with their rows and ids, {rate / REFERENCE:.0f} x the reference's {REFERENCE:.0f}"
     )
     print(f"                        {alone:,.0f} as text and segments alone, {alone / REFERENCE:.0f} x")
+    first_trees, first = chunks[0].trees.to_pylist(), chunks[0].streams.select(["text", "verified"]).to_pylist()
+    if given.tokens:
+        print_context(first[: given.tokens])
+    if given.aligned:
+        print_alignment(first_trees[: given.aligned], first[: given.aligned])
     if given.bulk:
         with tempfile.TemporaryDirectory() as folder:
             command = [

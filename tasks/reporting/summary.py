@@ -18,7 +18,7 @@ from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting import grid
 from tracemill.tasks.reporting.funnel import StageCount, funnel_grid, funnel_rows
 from tracemill.tasks.reporting.grid import Grid, share
-from tracemill.tasks.reporting.streams import StreamRow, stream_grid, stream_rows
+from tracemill.tasks.reporting.streams import SearchRow, StreamRow, search_grid, search_rows, stream_grid, stream_rows
 from tracemill.tasks.store import RunStore
 
 #: pass@k is shown where at least this share of the problems has k graded attempts.
@@ -96,6 +96,7 @@ class Summary:
     disagreements: Mapping[str, int]  # by kind, see docs/sql.md
     lucky: tuple[LuckyRow, ...]
     streams: tuple[StreamRow, ...] = ()
+    searches: tuple[SearchRow, ...] = ()
     mined: tuple[tuple[str, str, int], ...] = ()  # what, kind, rows
     checks: tuple[Check, ...] = ()
     kept_out: Mapping[str, Sequence[str]] = field(default_factory=dict)  # mined set -> why it is not published
@@ -108,6 +109,7 @@ class Summary:
             _lucky_grid(self.lucky),
             _label_grid(self.labels),
             stream_grid(self.streams),
+            search_grid(self.searches),
             _cost_grid(self.costs),
         ]
         made += [_mined_grid(self.mined), _check_grid(self.checks, self.kept_out)]
@@ -203,6 +205,7 @@ def summary_of(connection: duckdb.DuckDBPyConnection, run: RunStore) -> Summary:
         dict(differ),
         tuple(LuckyRow(*lucky) for lucky in connection.execute(_LUCKY).fetchall()),
         tuple(stream_rows(connection)),
+        tuple(search_rows(connection)),
         *_mining(connection, run),
     )
 

@@ -15,8 +15,10 @@ from tracemill.schemas.records import Problem
 from tracemill.tasks.domains.countdown import Countdown, expression
 from tracemill.tasks.inspect import show_id
 from tracemill.tasks.linearize.fit import tell
+from tracemill.tasks.linearize.metrics import gap, rating
 from tracemill.tasks.linearize.registry import build_linearizer
 from tracemill.tasks.queries import connect
+from tracemill.tasks.reporting.summary import summarise
 from tracemill.tasks.search.rng import SplitMix
 from tracemill.tasks.search.rows import edge_rows, node_rows, tree_of
 from tracemill.tasks.store import RunStore
@@ -311,6 +313,24 @@ def test_a_guided_tree_is_regrown_too(tmp_path):
     problems = {row["problem_id"]: Problem.of(row) for row in rows(bare, "problems")}
     grown = [symbolic_search.regrown(row, problems[row["problem_id"]]) for row in rows(bare, "trees")]
     assert sorted([r for domain, tree in grown for r in node_rows(tree, domain.show)], key=str) == rows(led, "nodes")
+
+
+def test_the_summary_has_the_measures_of_each_search(tmp_path):
+    run = made(tmp_path / "r", recipe(attempts=2, stream_tokens=600))
+    trees = {row["tree_id"]: row for row in rows(run, "trees")}
+    told = {s["tree_id"]: s for s in rows(run, "streams") if s["linearizer"] == "stream_of_search"}
+    found = summarise(run).searches
+    assert sum(row.trees for row in found) == len(trees)
+    (dfs,) = [row for row in found if (row.search, row.value) == ("dfs", "sum")]
+    own = [t for t in trees.values() if t["strategy"] == "dfs" and '"value":"sum"' in t["parameters"]]
+    explored = {t["tree_id"]: replay(told[t["tree_id"]]["text"]).explored for t in own if t["tree_id"] in told}
+    solved = {t["tree_id"] for t in own if t["status"] == "solved"}
+    assert dfs.trees == len(own)
+    assert dfs.solved == len(solved) / len(own)
+    assert dfs.overflow == 1 - len(explored) / len(own)
+    assert dfs.explored == pytest.approx(sum(explored.values()) / len(explored))
+    assert dfs.rating == pytest.approx(sum(rating(n, 4, i in solved) for i, n in explored.items()) / len(explored))
+    assert dfs.gap == pytest.approx(sum(gap(explored[i], 4) for i in solved) / len(solved))
 
 
 def test_a_stream_that_is_too_long_is_shortened_or_a_drop(tmp_path):
