@@ -29,6 +29,8 @@ from tracemill.tasks.reporting.listener import Listener, NullListener
 from tracemill.tasks.sampling import Budget, Sampler
 from tracemill.tasks.sanity import check_problems
 from tracemill.tasks.sources import Loaded, load_problems
+from tracemill.tasks.steps.asking import look
+from tracemill.tasks.steps.locators import build_locators
 from tracemill.tasks.store import RunStore
 from tracemill.tasks.store.history import refuse_other
 from tracemill.tasks.strategies.registry import build_strategy
@@ -108,8 +110,7 @@ async def synthesize(
                 await _sample(sampler, labeller, todo, recipe, orchestrator or PlainOrchestrator())
             run.drop_spent_ledgers()
             begun.verifiers = await _opinions(run, models, problems, labeller, listener)
-            if recipe.mining is not None:
-                await mine(run, recipe.mining, recipe.views.validation, labeller.of_texts, listener)
+            await _mine(run, recipe, problems, labeller, listener, budget)
         for warning in run.warnings:
             listener.note(warning)
         finish(run, recipe, listener)
@@ -162,8 +163,7 @@ async def import_traces(
             listener.stage(labelling.STAGE, imported.traces.num_rows - len(apart))
             await labeller.label_owed()
             begun.verifiers = await _opinions(run, models, problems, labeller, listener)
-            if recipe.mining is not None:
-                await mine(run, recipe.mining, recipe.views.validation, labeller.of_texts, listener)
+            await _mine(run, recipe, problems, labeller, listener)
         finish(run, recipe, listener)
     return run
 
@@ -211,6 +211,22 @@ async def _opinions(
         await labeller.trust(name, verifier)
     await opinions.give(run, models, problems, listener)
     return {**labeller.verifiers, **found}
+
+
+async def _mine(
+    run: RunStore,
+    recipe: Recipe | ImportRecipe,
+    problems: Sequence[Problem],
+    labeller: Labeller,
+    listener: Listener,
+    budget: Budget | None = None,
+) -> None:
+    """Ask about the steps of the run's traces, where the recipe does, and mine what is then known."""
+    if recipe.mining is None:
+        return
+    for locator in build_locators(recipe, labeller, engine_home()):
+        await look(run, locator, problems, listener, budget)
+    await mine(run, recipe.mining, recipe.views.validation, labeller.of_texts, listener)
 
 
 async def dry_run(recipe: Recipe, out: str | None = None) -> DryRun:

@@ -15,6 +15,7 @@ from tracemill.tasks.engines.registry import engine_home
 from tracemill.tasks.labelling import verifiers_of
 from tracemill.tasks.opinions import registry as opinions
 from tracemill.tasks.opinions.names import OPINIONS
+from tracemill.tasks.steps.locators import build_engines
 from tracemill.tasks.store import RunStore
 from tracemill.tasks.strategies.registry import PARAMETERS
 from tracemill.tasks.templates import Template, render
@@ -47,13 +48,14 @@ def check_run(
 
 
 def check_curation(recipe: Recipe | ImportRecipe, problems: Sequence[Problem], *, install: bool = True) -> None:
-    """Raise ``UsageError`` for a verifier, one of its options, or a tokenizer that there is not."""
+    """Raise ``UsageError`` for a verifier, one of its options, an engine to ask, or a tokenizer that there is not."""
     left_out = frozenset() if install else INSTALLED
     verifiers_of(
         [problem for problem in problems if problem.verifier not in left_out],
         [spec for spec in recipe.verifiers if spec.kind not in left_out],
     )
     opinions.build_all(recipe, problems, engine_home())
+    build_engines(recipe, engine_home())
     named = {problem.verifier for problem in problems} | OPINIONS
     for spec in recipe.verifiers:
         if spec.kind not in named and not spec.all_problems:

@@ -148,6 +148,48 @@ class ViewsSpec(_Model):
         return self
 
 
+class BudgetSpec(_Model):
+    """Stop asking when this much was spent; what is finished stays."""
+
+    tokens: int | None = Field(None, ge=1)
+    usd: float | None = Field(None, gt=0)
+
+
+class RolloutSpec(_Model):
+    """Step labels from fresh continuations of a trace's prefixes, each verified.
+
+    ``omega`` finds the first wrong step of wrong traces by binary search; ``shepherd`` labels every step of any trace.
+    """
+
+    method: Literal["omega", "shepherd"] = "omega"
+    engine: EngineSpec | None = Field(None, description="who continues; the recipe's own engine by default")
+    k: int = Field(8, ge=1, le=1024, description="continuations of each prefix")
+    traces: int = Field(2, ge=1, description="most traces of one problem")
+    steps: int = Field(64, ge=2, description="traces of more steps are left out")
+    temperature: float = Field(0.8, gt=0, le=2)
+    max_tokens: int = Field(1024, ge=1)
+    budget: BudgetSpec = BudgetSpec()
+
+
+class StepJudgeSpec(_Model):
+    """A model asked for the first wrong step of wrong traces."""
+
+    engine: EngineSpec | None = Field(None, description="whom to ask; the recipe's own engine by default")
+    votes: int = Field(1, ge=1, le=64, description="judgements of each trace")
+    agreeing: int = Field(1, ge=1, le=64, description="fewest of them that must say the same")
+    traces: int = Field(2, ge=1, description="most traces of one problem")
+    steps: int = Field(64, ge=2, description="traces of more steps are left out")
+    temperature: float = Field(0.8, ge=0, le=2)
+    max_tokens: int = Field(1024, ge=1)
+    budget: BudgetSpec = BudgetSpec()
+
+    @model_validator(mode="after")
+    def _enough(self) -> StepJudgeSpec:
+        if self.agreeing > self.votes:
+            raise ValueError("agreeing must not be more than votes")
+        return self
+
+
 class MiningSpec(_Model):
     """What the failures of a run are made into: pairs of a wrong attempt and its correction, and what is built on them.
 
@@ -175,6 +217,8 @@ class MiningSpec(_Model):
     selections_per_problem: int = Field(1, ge=1, description="most groups to select from")
     on_policy_share: float = Field(0.9, ge=0, le=1, description="fewest pairs on policy for the set to be published")
     waive: list[str] = Field(default_factory=list, description="checks that may be unmeasured in what is published")
+    rollouts: RolloutSpec | None = Field(None, description="step labels by rolling out; {} for the defaults")
+    judge: StepJudgeSpec | None = Field(None, description="first errors as a model sees them; {} for the defaults")
 
 
 class SanitySpec(_Model):
@@ -183,13 +227,6 @@ class SanitySpec(_Model):
     enabled: bool = True
     mutants: int = Field(12, ge=0, le=1000, description="faults that are put into each reference solution")
     threshold: float = Field(0.5, ge=0, le=1, description="least share of them that sound tests notice")
-
-
-class BudgetSpec(_Model):
-    """Stop asking when this much was spent; what is finished stays."""
-
-    tokens: int | None = Field(None, ge=1)
-    usd: float | None = Field(None, gt=0)
 
 
 class _Document(_Model):

@@ -54,11 +54,13 @@ class Block:
         drawn: list[int] = places[np.lexsort((places, -noise))[:count]].tolist()
         return drawn
 
-    def first_error(self, row: int, rights: Sequence[int], prompt: str, errors: Mapping[str, FirstError]) -> Located:
+    def first_error(
+        self, row: int, rights: Sequence[int], prompt: str, errors: Mapping[str, Sequence[FirstError]]
+    ) -> Located:
         """What can be told of a wrong attempt's first error."""
         siblings = [self.attempt(right).text for right in rights[:SIBLINGS]]
         steps = self.attempt(row).steps
-        return locate(steps, siblings, prompt, self.evidence[row] or "{}", errors.get(self.ids[row]))
+        return locate(steps, siblings, prompt, self.evidence[row] or "{}", errors.get(self.ids[row], ()))
 
     def attempt(self, row: int) -> Attempt:
         if row not in self._attempts:

@@ -18,12 +18,11 @@ from tracemill.schemas import ids
 from tracemill.schemas.recipe import MiningSpec
 from tracemill.schemas.tables import schema_of
 from tracemill.tasks.mining.attempts import Pool, pooled
-from tracemill.tasks.mining.errors import arithmetic_errors
+from tracemill.tasks.mining.errors import arithmetic_errors, told_errors
 from tracemill.tasks.mining.made import Verify, rows_of, spliced
 from tracemill.tasks.mining.pairs import mine_block
 from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting.listener import Listener
-from tracemill.tasks.steps.base import FirstError
 from tracemill.tasks.store import Commit, Funnel, RunStore
 from tracemill.tasks.store.builds import BUILT, MINE, build_of, counted, shard_of
 from tracemill.tasks.views import splits
@@ -36,6 +35,9 @@ PAIRS: Final = "mine:pairs"
 
 #: Of the rules in this package; a build by other rules is another build.
 VERSION: Final = 1
+
+#: Keys of the recipe for what is asked before mining begins, and is read as labels.
+ASKED: Final = {"rollouts", "judge"}
 
 Row = dict[str, Any]
 
@@ -56,8 +58,8 @@ async def mine(
     if whole and build_of(whole[0])[1] == build.rpartition("_")[2]:
         return whole
     writer = _Writer(run, _place(commits, build), build)
-    errors: dict[str, FirstError] = {}
     with connect([run]) as connection:
+        errors = told_errors(connection)
         split_of = _splits(connection, validation)
         found = connection.execute("SELECT problem_id, prompt, gold FROM problems").fetchall()
         problems = {problem: (prompt, gold) for problem, prompt, gold in found}
@@ -67,7 +69,7 @@ async def mine(
                 listener.stage(STAGE, pool.attempts)
             labels: list[Row] = []
             for error, rows in arithmetic_errors(run):
-                errors[rows[0]["trace_id"]] = error
+                errors.setdefault(rows[0]["trace_id"], []).append(error)
                 labels += rows
             writer.write({"step_labels": labels}, [_left_out(pool)])
             for block in pool.blocks():
@@ -137,7 +139,7 @@ def _build_id(run: RunStore, spec: MiningSpec, validation: float) -> str:
         for commit in run.commits()
         if commit.stage not in BUILT and any(file.table in _READ for file in commit.files)
     )
-    return ids.digest("mine", VERSION, spec.model_dump(mode="json"), validation, read)
+    return ids.digest("mine", VERSION, spec.model_dump(mode="json", exclude=ASKED), validation, read)
 
 
 def _place(commits: list[Commit], build: str) -> int:

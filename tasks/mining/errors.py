@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import duckdb
 import pyarrow as pa
 
 from tracemill.tasks.equations import false_equations
@@ -23,6 +24,17 @@ from tracemill.tasks.views.select import table_batches
 
 #: Most right siblings that a wrong attempt is compared with.
 SIBLINGS: Final = 8
+
+#: Sources whose labels are there before mining begins.
+TOLD: Final = frozenset({Source.EXECUTION, Source.MC_SEARCH, Source.MC, Source.ORACLE, Source.JUDGE, Source.HUMAN})
+
+#: A label of a step counts where the trace is still cut as it was then.
+_TOLD: Final = """
+SELECT l.trace_id, l.source, min(l.step)
+FROM step_labels l JOIN traces t USING (run, trace_id, segmenter)
+WHERE l.label = 'wrong' AND list_contains(?, l.source)
+GROUP BY ALL ORDER BY ALL
+"""
 
 Row = dict[str, Any]
 
@@ -44,6 +56,14 @@ def arithmetic_errors(run: RunStore) -> Iterator[tuple[FirstError, list[Row]]]:
                     yield error, located(steps, error, 0)
 
 
+def told_errors(connection: duckdb.DuckDBPyConnection) -> dict[str, list[FirstError]]:
+    """Trace -> the first errors that others than this stage found: people, rollouts, judges, solvers."""
+    found: dict[str, list[FirstError]] = {}
+    for trace, source, step in connection.execute(_TOLD, [sorted(TOLD)]).fetchall():
+        found.setdefault(trace, []).append(FirstError(step, Source(source)))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Located:
     """``error`` is the first error to act on. The first ``ground`` steps say nothing of their own (``divergence.common_ground``);
@@ -54,13 +74,13 @@ class Located:
     rows: list[Row]
 
 
-def locate(steps: Steps, siblings: Sequence[str], prompt: str, evidence: str, arithmetic: FirstError | None) -> Located:
-    """What can be told of a wrong attempt with these right siblings."""
+def locate(steps: Steps, siblings: Sequence[str], prompt: str, evidence: str, known: Sequence[FirstError]) -> Located:
+    """What can be told of a wrong attempt with these right siblings, beside what is ``known`` of it."""
     siblings = siblings[:SIBLINGS]
     ground = common_ground(steps, siblings, prompt)
     others = [lean_first_error(steps, evidence), divergence(steps, siblings, prompt)]
     new = [error for error in others if error is not None]
-    found = [*new, *([arithmetic] if arithmetic is not None else [])]
+    found = [*new, *known]
     agreed = consensus(found)
     rows = []
     for error in (*new, *([agreed] if agreed is not None else [])):

@@ -9,7 +9,7 @@ pools give equal pairs, whatever the order and whatever other problems there are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -64,11 +64,11 @@ def mine_block(
     spec: MiningSpec,
     split_of: Mapping[str, str],
     problems: Mapping[str, tuple[str, str | None]],
-    errors: Mapping[str, FirstError],
+    errors: Mapping[str, Sequence[FirstError]],
 ) -> Mined:
     """The pairs of a block of whole problems (``attempts.Pool.blocks``).
 
-    ``problems`` gives prompt and gold; ``errors`` the false equations that are known.
+    ``problems`` gives prompt and gold; ``errors`` the first errors that are known, by trace.
     """
     block = Block(table, spec)
     considered, one, other, alike, weight = _weighed(block, table["text"].to_pylist(), spec)

@@ -19,13 +19,20 @@ WRONG: Final = "wrong"
 Row = dict[str, Any]
 
 
-def located(steps: Steps, error: FirstError, sure: int | None = None) -> list[Row]:
-    """The rows of a first error: itself wrong, everything before it right, or only the ``sure`` first steps."""
+def located(
+    steps: Steps, error: FirstError, sure: int | None = None, counts: Mapping[int, Count] | None = None
+) -> list[Row]:
+    """The rows of a first error: itself wrong, everything before it right, or only the ``sure`` first steps.
+
+    ``counts`` are estimates by number of steps: what is known of a step's prefix stands beside its label.
+    """
     before = error.step if sure is None else min(sure, error.step)
-    return [
-        _row(steps, step, WRONG if step == error.step else RIGHT, error.source, agreed=error.agreed)
-        for step in (*range(before), error.step)
-    ]
+    rows = []
+    for step in (*range(before), error.step):
+        row = _row(steps, step, WRONG if step == error.step else RIGHT, error.source, agreed=error.agreed)
+        count = (counts or {}).get(step + 1)
+        rows.append(row if count is None else {**row, "soft": count.value, "k": count.k})
+    return rows
 
 
 def rolled(steps: Steps, counts: Sequence[Count], agreed: bool | None = None) -> list[Row]:

@@ -10,26 +10,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason
 from tracemill.schemas.errors import EngineError, UsageError
 from tracemill.schemas.records import Problem
-from tracemill.tasks.engines.base import Engine, Request
+from tracemill.tasks.engines.base import Capabilities, Completion, Request
 from tracemill.tasks.steps.monte_carlo import Count
 
-#: Whether a whole response is right.
-Verify = Callable[[str], Awaitable[bool]]
+#: Whether a whole response is right; None where nobody can say.
+Verify = Callable[[str], Awaitable[bool | None]]
+
+
+class Completer(Protocol):
+    """What rollouts need of an engine."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def complete(self, request: Request) -> Completion: ...
+
+
+class RolloutsFailed(EngineError):
+    """Not one continuation of a prefix came to an end that could be verified."""
 
 
 class Rollouts:
     """Estimates of the prefixes of one problem. ``asked`` counts requests, ``estimates`` the prefixes.
 
-    ``request`` holds the prompt and the sampling; its prefix, seed and draw are replaced.
+    ``request`` holds the prompt and the sampling; its prefix is what stands before every prefix, its seed and draw are
+    replaced.
     """
 
     def __init__(
-        self, engine: Engine, problem: Problem, request: Request, verify: Verify, k: int, seed: int = 0
+        self, engine: Completer, problem: Problem, request: Request, verify: Verify, k: int, seed: int = 0
     ) -> None:
         if not engine.capabilities.continue_prefix:
             raise UsageError(
@@ -45,12 +63,12 @@ class Rollouts:
         return len(self._known)
 
     async def estimate(self, prefix: str) -> Count:
-        """k continuations of ``prefix``, sent together. Raises ``EngineError`` where every one of them failed."""
+        """k continuations of ``prefix``, sent together. Raises ``RolloutsFailed`` where every one of them failed."""
         if prefix not in self._known:
             ended = await asyncio.gather(*(self._one(prefix, draw) for draw in range(self._k)))
             graded = [right for right in ended if right is not None]
             if not graded:
-                raise EngineError("every rollout of a prefix failed", where=self._problem.problem_id)
+                raise RolloutsFailed("every rollout of a prefix failed", where=self._problem.problem_id)
             self._known[prefix] = Count(sum(graded), len(graded))
         return self._known[prefix]
 
@@ -58,7 +76,7 @@ class Rollouts:
         path = f"{self._problem.problem_id}/{ids.text_hash(prefix)}"
         seed = ids.derive_seed(self._seed, path, draw)
         completion = await self._engine.complete(
-            replace(self._request, prefix=prefix, seed=seed, draw=draw, problem=self._problem)
+            replace(self._request, prefix=self._request.prefix + prefix, seed=seed, draw=draw, problem=self._problem)
         )
         self.asked += 1
         if completion.error is not None:

@@ -63,7 +63,7 @@ def paid_rows(run: RunStore) -> Iterator[tuple[str, int, Completion]]:
     orphans: list[dict[str, Any]] = []
     for commit in run.commits():
         if commit.rows("requests"):
-            yield from _of_shard(run, commit, orphans)
+            yield from shard_rows(run, commit, orphans)
     if orphans:
         texts: dict[Turn, dict[str, Any]] = {}
         wanted = {row["attempt_id"] for row in orphans}
@@ -77,7 +77,8 @@ def paid_rows(run: RunStore) -> Iterator[tuple[str, int, Completion]]:
         yield from readable(path)
 
 
-def _of_shard(run: RunStore, commit: Commit, orphans: list[dict[str, Any]]) -> Iterator[tuple[str, int, Completion]]:
+def shard_rows(run: RunStore, commit: Commit, orphans: list[dict[str, Any]]) -> Iterator[tuple[str, int, Completion]]:
+    """The finished requests of one shard; ``orphans`` takes those whose text is in no trace of it."""
     rows = [row for row in run.read_shard(commit, "requests", _REQUEST).to_pylist() if row["error"] is None]
     traces = _turns(run, commit, {row["attempt_id"] for row in rows})
     for row in rows:

@@ -51,6 +51,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--reasoning", action="store_true", help="reasoning_content beside the content")
     parser.add_argument("--capacity", type=int, default=0, help="more at once than this get status 429")
     parser.add_argument("--yes", type=float, default=None, help="chance that a judge says yes, by the seed")
+    parser.add_argument("--judge-steps", action="store_true", help="name the first step whose sum is false, as a judge")
     parser.add_argument("--no-top-logprobs", action="store_true", help="as a server that gives no alternatives")
     parser.add_argument("--signs", action="store_true", help="+ or - after a step, as RLHFlow's models say it")
     parser.add_argument("--max-length", type=int, default=0, help="tokens that a prompt to /pooling may have")
@@ -213,6 +214,15 @@ class Standin:
         usage = {"prompt_tokens": len(prompt) // CHARACTERS_PER_TOKEN, "completion_tokens": 1 if short else 12}
         return json.dumps({"id": "c", "model": self.model, "choices": [choice], "usage": usage}).encode()
 
+    def first_wrong_step(self, prompt: str) -> bytes:
+        """A judge's answer about numbered steps: the first whose sum is false."""
+        steps = re.findall(r"\[step (\d+)\] (?:[^\[]*?)(\d+) \+ (\d+) = (\d+)", prompt)
+        wrong = next((number for number, a, b, c in steps if int(a) + int(b) != int(c)), "none")
+        message = {"role": "assistant", "content": f"I worked out {len(steps)} sums.\n\nFirst wrong step: {wrong}"}
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        usage = {"prompt_tokens": len(prompt) // CHARACTERS_PER_TOKEN, "completion_tokens": 12}
+        return json.dumps({"id": "c", "model": self.model, "choices": [choice], "usage": usage}).encode()
+
     def sign(self, body: dict[str, Any], prompt: str) -> bytes:
         """- where the last turn has the word "wrong"."""
         good = 0.0625 if "wrong" in prompt.rpartition("\0")[2] else 0.9375
@@ -229,6 +239,8 @@ class Standin:
             return self.sign(body, prompt)
         if self.options.yes is not None and chat:
             return self.verdict(body, prompt, seed)
+        if self.options.judge_steps:
+            return self.first_wrong_step(prompt)
         text = whole_text(prompt, seed, self.options)
         rest = text[len(prefix) :] if text.startswith(prefix) else text
         finish = "stop"
