@@ -1,4 +1,4 @@
-"""First errors of a run's attempts, as far as they can be told without asking a model.
+"""First errors of a run's attempts: what texts and evidence tell by themselves, beside what people, rollouts and judges said.
 
 What must stay true: every trace's arithmetic is looked at, right or wrong, so that a right answer by a wrong process is found;
 the other locators look at the wrong attempts that are in a pair.
