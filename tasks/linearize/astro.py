@@ -13,7 +13,7 @@ from typing import Any, Final
 from tracemill.schemas.enums import NodeStatus
 from tracemill.tasks.domains.base import Domain
 from tracemill.tasks.linearize.base import Linearizer, Stream
-from tracemill.tasks.linearize.journey import begin, goal_of
+from tracemill.tasks.linearize.journey import goal_of
 from tracemill.tasks.linearize.prose import Teller, meet, parse
 from tracemill.tasks.search.tree import Node, Tree
 
@@ -31,9 +31,8 @@ def write(
 
     Raises ``Untellable`` for a tree without a goal.
     """
-    teller = Teller(NAME, tree, options or {}, quotes=True)
+    teller = Teller(NAME, tree, domain, options or {}, quotes=True)
     goal = goal_of(tree)
-    begin(teller, domain)
     ends = sorted(wrong_ends(tree, teller.winning), key=_quality)
     most = int(teller.options.get("wrong", 3))
     chosen = [end for end in ends[max(0, len(ends) - most) :] if not any(n.node_id in skip for n in end.lineage())]

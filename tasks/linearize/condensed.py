@@ -12,7 +12,7 @@ from typing import Any, Final
 from tracemill.tasks.domains.base import Domain
 from tracemill.tasks.linearize.base import Linearizer, Stream
 from tracemill.tasks.linearize.fit import dead_subtrees, shortened
-from tracemill.tasks.linearize.journey import begin, goal_of
+from tracemill.tasks.linearize.journey import goal_of
 from tracemill.tasks.linearize.prose import Teller, failing_ids, own_children, parse
 from tracemill.tasks.search.tree import Node, Tree
 
@@ -43,9 +43,8 @@ def write(
 
 def raw(tree: Tree[Any], domain: Domain[Any], skip: frozenset[str], options: Mapping[str, Any]) -> Stream:
     """Every dead end, from the root on, each before the step to the goal that stands beside it; then the goal."""
-    teller = Teller(NAME, tree, options)
+    teller = Teller(NAME, tree, domain, options)
     goal = goal_of(tree)
-    begin(teller, domain)
     failing, path = failing_ids(tree), set(goal.lineage())
     ends: list[Node[Any]] = []
     stack = [tree.root]

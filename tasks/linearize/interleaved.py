@@ -37,8 +37,7 @@ def write(
 
     Without critiques the judgement is the search's own: a value in [0, 1], right from 0.5 on.
     """
-    teller = _Verifying(NAME, tree, options or {})
-    journey.begin(teller, domain)
+    teller = _Verifying(NAME, tree, domain, options or {})
     journey.tell(teller, skip)
     return teller.stream()
 

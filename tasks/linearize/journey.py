@@ -33,8 +33,7 @@ def write(
 
     Raises ``Untellable`` for a tree without a goal.
     """
-    teller = Teller(NAME, tree, options or {})
-    begin(teller, domain)
+    teller = Teller(NAME, tree, domain, options or {})
     tell(teller, skip)
     return teller.stream()
 
@@ -47,17 +46,9 @@ def write_shortcut(
     options: Mapping[str, Any] | None = None,
 ) -> Stream:
     """The way to the goal alone: the twin of every stream in paragraphs."""
-    teller = Teller(SHORTCUT, tree, {**(options or {}), "excursions": 0})
-    begin(teller, domain)
+    teller = Teller(SHORTCUT, tree, domain, {**(options or {}), "excursions": 0})
     tell(teller, skip)
     return teller.stream()
-
-
-def begin(teller: Teller, domain: Domain[Any]) -> None:
-    """The setup, in domains where the root's state says anything."""
-    shown = domain.show(teller.tree.root.state)
-    if domain.name != "text" and shown:
-        teller.setup(shown)
 
 
 def goal_of(tree: Tree[Any]) -> Node[Any]:

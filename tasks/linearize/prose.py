@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from tracemill.schemas.enums import NodeStatus, SegmentKind
 from tracemill.schemas.errors import DataError
+from tracemill.tasks.domains.base import Domain
 from tracemill.tasks.linearize.base import Place, Stream, Writer, winning_ids
 from tracemill.tasks.linearize.phrases import (
     DOUBTS,
@@ -41,10 +42,13 @@ _SPACES: Final = re.compile(r" *")
 
 @dataclass(slots=True)
 class Teller:
-    """Tells ``tree`` as ``linearizer``. ``quotes`` names a step by its text too; ``loss`` ``all`` masks the setup alone."""
+    """Tells ``tree`` as ``linearizer``, from the setup on in domains where the root's state says anything. ``quotes`` names a step by
+    its text too; ``loss`` ``all`` masks the setup alone.
+    """
 
     linearizer: str
     tree: Tree[Any]
+    domain: Domain[Any]
     options: Mapping[str, Any] = field(default_factory=dict)
     quotes: bool = False
     writer: Writer = field(default_factory=Writer)
@@ -58,9 +62,9 @@ class Teller:
         self.winning = winning_ids(self.tree)
         self.palette = Palette(int(self.tree.tree_id.rpartition("_")[2][:15], 16) ^ int(self.options.get("seed", 0)))
         self.reasons = self.options.get("reasons", {})
-
-    def setup(self, shown: str) -> None:
-        self._block(f"We start from {json.dumps(shown)}.", SegmentKind.SETUP, self.tree.root)
+        shown = self.domain.show(self.tree.root.state)
+        if self.domain.name != "text" and shown:
+            self._block(f"We start from {json.dumps(shown)}.", SegmentKind.SETUP, self.tree.root)
 
     def step(self, node: Node[Any]) -> None:
         """The step to ``node`` from its parent, where the telling stands."""

@@ -84,6 +84,23 @@ class MonteCarlo:
         return Estimate(mean_reward(played), sum(answer.tokens for answer in answers), len(played), goals)
 
 
+@dataclass(frozen=True, slots=True)
+class Votes(MonteCarlo):
+    """The mean of ``k`` votes of a model on its own steps by ``domain.vote``, each in [0, 1] and with a price in tokens (Tree of
+    Thoughts, arXiv 2305.10601).
+    """
+
+    k: int = 3
+    source: str = "votes"
+
+    def call(self, domain: Any, state: Any, draw: Draw) -> Call:
+        return domain.vote, (state, draw)
+
+    def fold(self, answers: Sequence[Rollout]) -> Estimate:
+        found = MonteCarlo.fold(self, answers)
+        return Estimate(found.value, found.tokens)
+
+
 def answered(answers: Sequence[Rollout]) -> list[Rollout]:
     """Those that were played at all: a request that failed, or an end that could not be checked, counts on neither side."""
     return [answer for answer in answers if not math.isnan(answer.reward)]

@@ -24,8 +24,7 @@ from tracemill.tasks.search.drive import run
 from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.registry import build_search, parameter_names, parameters_of
 from tracemill.tasks.search.tree import Node, Plot, Tree
-from tracemill.tasks.search.values import MonteCarlo, Own, Value
-from tracemill.tasks.search.votes import Votes
+from tracemill.tasks.search.values import MonteCarlo, Own, Value, Votes
 from tracemill.tasks.strategies.base import Context, Draft, Made
 from tracemill.tasks.strategies.telling import PARAMETERS as TELLING
 from tracemill.tasks.strategies.telling import Telling

@@ -20,8 +20,7 @@ from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.rows import edge_rows, node_rows, tree_row
 from tracemill.tasks.search.tree import Plot
 from tracemill.tasks.search.tree_of_thoughts import BREADTH, DUPLICATE, THRESHOLD, TreeOfThoughts
-from tracemill.tasks.search.values import Own
-from tracemill.tasks.search.votes import Votes
+from tracemill.tasks.search.values import Own, Votes
 from tracemill.tasks.templates import Template
 from tracemill.verifiers.base import Judgement
 
