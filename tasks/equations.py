@@ -63,6 +63,19 @@ def equations(text: str) -> list[str]:
     return [f"{head.translate(_NOISE)[::-1]}={sign}{number.rstrip('.,')}" for _, head, sign, number, _ in _read(text)]
 
 
+def holds(equation: str) -> bool:
+    """Whether one of ``equations`` can be worked out as it stands, and is right to the last digit of its right side."""
+    left, _, right = equation.rpartition("=")
+    value = _value(left)
+    return value is not None and not _differs(value, _number(right.replace(",", "")), left, right)
+
+
+def value(expression: str) -> Fraction | None:
+    """The value of an expression of numbers, brackets and the usual operators; None for anything else."""
+    found = _value(expression)
+    return None if found is None else Fraction(found)
+
+
 def false_equations(text: str) -> list[int]:
     """Places (of the equals signs) of the equations in ``text`` that do not hold."""
     found = []

@@ -34,7 +34,7 @@ STAGE: Final = MINE
 PAIRS: Final = "mine:pairs"
 
 #: Of the rules in this package; a build by other rules is another build.
-VERSION: Final = 1
+VERSION: Final = 2
 
 #: Keys of the recipe for what is asked before mining begins, and is read as labels.
 ASKED: Final = {"rollouts", "judge"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tracemill.tasks.segment import segment
 from tracemill.tasks.steps.arithmetic import first_false_equation
 from tracemill.tasks.steps.base import FirstError, Source, Steps, best, consensus
-from tracemill.tasks.steps.divergence import divergence, results
+from tracemill.tasks.steps.divergence import common_ground, divergence, results
 from tracemill.tasks.steps.evidence import lean_first_error
 from tracemill.tasks.steps.judge import by_votes, judge, question, read
 
@@ -39,6 +39,36 @@ def test_divergence_names_the_first_result_that_no_right_sibling_has():
     assert divergence(steps_of(RIGHT[0]), RIGHT[1:] * 2) is None
     assert divergence(steps_of(WRONG), RIGHT[:2]) is None  # too few to rule out another way
     assert divergence(steps_of(WRONG), RIGHT[:1], least=1) == FirstError(1, Source.DIVERGENCE)
+
+
+def test_another_order_of_a_siblings_sum_is_no_divergence():
+    right = ["40 + 60 + 8 = 108.", "He has 100 + 8 = 108.", "So 108."]
+    wrong = "He gets 60 + 8 = 68.\n\nThen 68 + 14 = 82.\n\nThe answer is 82."
+    assert divergence(steps_of(wrong), right, "He has 40, gets 60 and 8.") == FirstError(1, Source.DIVERGENCE)
+    spread = ["40 + 60 = 100.\n\n100 + 8 = 108.", *right[1:]]
+    assert divergence(steps_of(wrong), spread, "He has 40, gets 60 and 8.") == FirstError(1, Source.DIVERGENCE)
+    answer = "He gets 60 + 8 = 68.\n\nThe answer is 68."  # wrong as an answer, however it came about
+    assert divergence(steps_of(answer), right, "He has 40, gets 60 and 8.") == FirstError(0, Source.DIVERGENCE)
+
+
+def test_the_same_in_other_units_is_no_divergence():
+    right = ["2 * 3 = 6 hours.", "6 hours.", "It takes 6."]
+    wrong = "That is 3 * 120 = 360 minutes.\n\nSo 360 + 5 = 365.\n\nThe answer is 365."
+    assert divergence(steps_of(wrong), right, "2 and 3") == FirstError(1, Source.DIVERGENCE)
+    assert divergence(steps_of(wrong.replace("minutes", "apples")), right, "2 and 3") == FirstError(
+        0, Source.DIVERGENCE
+    )
+    long = f"That is {'9' * 5000} minutes.\n\nThe answer is 365."
+    assert divergence(steps_of(long), right, "2 and 3") == FirstError(0, Source.DIVERGENCE)
+
+
+def test_what_a_program_printed_is_the_programs_error():
+    fenced = "Two ways.\n\n```python\nprint(3 * 5)\n```\n\n```output\n15\n```\n\nThe answer is 15."
+    assert divergence(steps_of(fenced), RIGHT) == FirstError(1, Source.DIVERGENCE)
+    assert common_ground(steps_of(fenced), RIGHT) == 1
+    tagged = "Two ways.\n\n<|code|>\na = 3\n\na * 5\n<|execution|>\n15\n<|text|>\nThe answer is 15."
+    assert divergence(steps_of(tagged), RIGHT) == FirstError(2, Source.DIVERGENCE)
+    assert common_ground(steps_of(tagged), RIGHT) == 1
 
 
 def test_a_step_comes_to_what_it_sets_equal_or_says_last():
