@@ -6,7 +6,7 @@ so far alone, so a run that was killed asks for the same again.
 
 A trace is grown by requests of ``chunk`` tokens, each of which goes on from the text so far, since the client does not stream:
 a stop comes up to ``chunk`` tokens late, and each request sends the text so far again (which a server with a prefix cache
-does not compute again).
+does not compute again) and keeps it in its row. So a trace of t tokens has t / chunk rows, which hold t * t / (2 * chunk) tokens of text.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Settings:
     window: int = WINDOW
     top: int = 20
     online: bool = True
-    chunk: int = 256
+    chunk: int = WINDOW
     parallel: int = 16
     score: str = "bottom10"
     share: float | None = 0.95
