@@ -21,6 +21,7 @@ from tracemill.tasks.imports import read_traces
 from tracemill.tasks.labelling import Labeller
 from tracemill.tasks.loading import committed_problems, load, load_traces
 from tracemill.tasks.mining.build import mine
+from tracemill.tasks.mining.scores import build_scorer, score
 from tracemill.tasks.opinions import registry as opinions
 from tracemill.tasks.opinions.asking import Opinion
 from tracemill.tasks.plan import Attempts, Plan, Shard, plan
@@ -192,8 +193,7 @@ async def verify_run(path: str, *, recheck: float | None = None, listener: Liste
             given = await labeller.label_owed()
             compared, differing = await labeller.compare(share)
             begun.verifiers = await _opinions(run, models, problems, labeller, listener)
-            if recipe.mining is not None:
-                await mine(run, recipe.mining, recipe.views.validation, labeller.of_texts, listener)
+            await _mine(run, recipe, problems, labeller, listener)
         finish(run, recipe, listener)
     return Reverified(given, asked, mended, compared, tuple(differing))
 
@@ -221,12 +221,14 @@ async def _mine(
     listener: Listener,
     budget: Budget | None = None,
 ) -> None:
-    """Ask about the steps of the run's traces, where the recipe does, and mine what is then known."""
+    """Ask about the steps of the run's traces, where the recipe does, mine what is then known, and score it where it names who."""
     if recipe.mining is None:
         return
     for locator in build_locators(recipe, labeller, engine_home()):
         await look(run, locator, problems, listener, budget)
     await mine(run, recipe.mining, recipe.views.validation, labeller.of_texts, listener)
+    if recipe.mining.scorer is not None:
+        await score(run, recipe.mining, build_scorer(recipe.mining.scorer, engine_home()), listener)
 
 
 async def dry_run(recipe: Recipe, out: str | None = None) -> DryRun:

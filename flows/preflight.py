@@ -13,6 +13,7 @@ from tracemill.schemas.recipe import ImportRecipe, Recipe
 from tracemill.schemas.records import Problem
 from tracemill.tasks.engines.registry import engine_home
 from tracemill.tasks.labelling import verifiers_of
+from tracemill.tasks.mining.scores import build_scorer
 from tracemill.tasks.opinions import registry as opinions
 from tracemill.tasks.opinions.names import OPINIONS
 from tracemill.tasks.steps.locators import build_engines
@@ -48,7 +49,7 @@ def check_run(
 
 
 def check_curation(recipe: Recipe | ImportRecipe, problems: Sequence[Problem], *, install: bool = True) -> None:
-    """Raise ``UsageError`` for a verifier, one of its options, an engine to ask, or a tokenizer that there is not."""
+    """Raise ``UsageError`` for a verifier, one of its options, an engine to ask, a scorer or a tokenizer that there is not."""
     left_out = frozenset() if install else INSTALLED
     verifiers_of(
         [problem for problem in problems if problem.verifier not in left_out],
@@ -64,5 +65,7 @@ def check_curation(recipe: Recipe | ImportRecipe, problems: Sequence[Problem], *
                 where="verifiers",
                 mend="correct the name, or set all_problems: true to run it on every trace",
             )
+    if recipe.mining is not None and recipe.mining.scorer is not None:
+        build_scorer(recipe.mining.scorer, engine_home())
     if recipe.views.tokenizer is not None:
         tokenizer_of(recipe.views.tokenizer)

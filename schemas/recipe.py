@@ -190,6 +190,16 @@ class StepJudgeSpec(_Model):
         return self
 
 
+class ScorerSpec(_Model):
+    """Who says how likely mined texts are: an engine that gives log-probabilities of a text, and its tokenizer."""
+
+    engine: EngineSpec
+    tokenizer: str | None = Field(
+        None, description="of the engine's model: a folder or Hub id, or 'local'; engine.model where left out"
+    )
+    sample: int = Field(256, ge=1, description="most pairs, and most splices, that are scored")
+
+
 class MiningSpec(_Model):
     """What the failures of a run are made into: pairs of a wrong attempt and its correction, and what is built on them.
 
@@ -216,6 +226,9 @@ class MiningSpec(_Model):
     turns_per_problem: int = Field(2, ge=1, description="most repair conversations")
     selections_per_problem: int = Field(1, ge=1, description="most groups to select from")
     on_policy_share: float = Field(0.9, ge=0, le=1, description="fewest pairs on policy for the set to be published")
+    scorer: ScorerSpec | None = Field(
+        None, description="measures ignore_index and seam_surprisal; without one they are unmeasured"
+    )
     waive: list[str] = Field(default_factory=list, description="checks that may be unmeasured in what is published")
     rollouts: RolloutSpec | None = Field(None, description="step labels by rolling out; {} for the defaults")
     judge: StepJudgeSpec | None = Field(None, description="first errors as a model sees them; {} for the defaults")

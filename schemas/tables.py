@@ -164,7 +164,7 @@ _ALL = [
         [
             _req("request_key", _S),
             _req("attempt_id", _S),
-            _req("route", _S),  # chat | completion
+            _req("route", _S),  # chat | completion | pooling | scoring
             _req("prompt_hash", _S),
             _opt("template_id", _S),  # of the prompt as sent, hint included
             _opt("variables", _S),  # JSON object: values of the template's marks besides the problem's own
@@ -365,6 +365,19 @@ _ALL = [
             _req("split", _S),
         ],
         version=2,
+    ),
+    _table(
+        "scores",
+        ("subject_id", "kind", "given_id", "policy_id"),
+        [
+            _req("subject_id", _S),  # a pair or a stream
+            _req("kind", _S),  # own: a correction after its attempt | other: after another attempt | seam: a splice
+            _req("given_id", _S),  # the trace that stands before it; of a splice its right trace
+            _req("policy_id", _S),  # who scored it
+            _req("tokens", _I64),
+            _opt("nll", _F64),  # nats, of all its tokens; null where the engine refuses the text
+            _opt("seam", _F64),  # nats, the largest surprise behind a seam
+        ],
     ),
     _table(
         "drops",

@@ -97,6 +97,21 @@ class Tokenizer:
         """The ids of many texts, in order; much faster than one by one."""
         return [e.ids for e in self._encoder.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    def continued(self, before: str, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """``(ids, spans)``: the ids of ``before`` and of ``text`` behind it, and where each of ``text``'s tokens stands in it.
+
+        The ids of ``before`` are those that it has alone, for a model that goes on from it has seen no others: where a token
+        would reach over the seam, ``text`` is encoded apart.
+        """
+        head = self.encode(before)
+        encoding = self._encoder.encode(before + text, add_special_tokens=False)
+        size = len(head)
+        offsets = [(start - len(before), end - len(before)) for start, end in encoding.offsets[size:]]
+        if encoding.ids[:size] == head and all(start >= 0 for start, _ in offsets):
+            return list(encoding.ids), offsets
+        apart = self._encoder.encode(text, add_special_tokens=False)
+        return head + apart.ids, list(apart.offsets)
+
     def tokenize_chat(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
         """``(input_ids, labels)`` of equal length; labels are ``IGNORED`` outside what the assistant says."""
         return self.tokenize_chats([messages])[0]

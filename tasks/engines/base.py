@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from tracemill.schemas import ids
+from tracemill.schemas.errors import UsageError
 from tracemill.schemas.records import Policy, Problem
 
-Route = Literal["chat", "completion", "pooling"]
+Route = Literal["chat", "completion", "pooling", "scoring"]
 Message = Mapping[str, str]  # {"role": ..., "content": ...}
 
 
@@ -68,7 +69,9 @@ def _sampling_id(sampling: Sampling) -> str:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One model call. ``messages`` on the chat route, ``prompt`` on the completion route, either on the pooling route, which
-    gives scores instead of text (as JSON in ``Completion.text``) for the pooling ``task``.
+    gives scores instead of text (as JSON in ``Completion.text``) for the pooling ``task``. ``tokens`` on the scoring route:
+    the log-probability (natural logarithm) of each but the first, given those before it, as JSON in ``Completion.text``
+    (only where ``Capabilities.prompt_logprobs``).
 
     ``prefix`` is text of the assistant's turn that is already there: the engine continues it and returns only what
     follows (only where ``Capabilities.continue_prefix``). ``problem`` is for in-process engines and never leaves the process.
@@ -84,12 +87,15 @@ class Request:
     prefix: str = ""
     top_logprobs: int = 0
     task: str = ""
+    tokens: tuple[int, ...] = ()
     template_id: str | None = None
     problem: Problem | None = field(default=None, compare=False, repr=False)
 
     @property
     def content(self) -> Any:
-        """The prompt as it is hashed: messages as plain dicts, or the text."""
+        """The prompt as it is hashed: messages as plain dicts, the text, or the token ids."""
+        if self.route == "scoring":
+            return list(self.tokens)
         return [dict(m) for m in self.messages] if self.messages or self.route == "chat" else self.prompt
 
     @property
@@ -136,6 +142,15 @@ class Capabilities:
     prompt_logprobs: bool = False
     batch_invariant_seed: bool = False
     token_ids: bool = False
+
+
+def cannot_score(engine: str, where: str = "engine") -> UsageError:
+    """The refusal of the scoring route by ``engine``, which has no ``Capabilities.prompt_logprobs``."""
+    return UsageError(
+        f"the {engine} engine gives no log-probabilities of a text that it is given",
+        where=where,
+        mend="name one that does: vllm, or openai with the address of a vLLM server",
+    )
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from tracemill.schemas.enums import FinishReason
 from tracemill.schemas.errors import EngineError, UsageError
 from tracemill.schemas.records import Policy
 from tracemill.tasks.engines import retry, wire
-from tracemill.tasks.engines.base import Capabilities, Completion, EngineStats, Request
+from tracemill.tasks.engines.base import Capabilities, Completion, EngineStats, Request, cannot_score
 from tracemill.tasks.engines.concurrency import Limiter
 from tracemill.tasks.engines.retry import Breaker, Fault, Kind
 
@@ -150,6 +150,8 @@ class HttpEngine:
                 where="template.prefill",
                 mend="leave the prefill empty, use the completion route, or an engine that can (vllm, local)",
             )
+        if request.route == "scoring" and not self.capabilities.prompt_logprobs:
+            raise cannot_score(self.name)
         body = wire.encode(request, self._model, continuation=self._continuation, token_limit=self._token_limit)
         tries = stalled = deaths = 0
         stats.requests += 1
@@ -206,7 +208,8 @@ class HttpEngine:
         try:
             async with session.post(self._urls[request.route], data=body, allow_redirects=False) as response:
                 each = _BYTES_PER_TOKEN + _BYTES_PER_CANDIDATE * request.sampling.confidence
-                limit = min(_LARGEST, _ENVELOPE + each * request.sampling.max_tokens)
+                told = each * request.sampling.max_tokens + _BYTES_PER_TOKEN * len(request.tokens)
+                limit = min(_LARGEST, _ENVELOPE + told)
                 data, whole = await _read(response, limit)
                 status, headers = response.status, response.headers
         except aiohttp.ConnectionTimeoutError as error:

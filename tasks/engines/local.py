@@ -3,7 +3,8 @@
 A seed gives the same text whatever else is in the batch. That costs two things that a llama.cpp server does by default:
 slots have caches of their own rather than one unified cache, and no prompt is taken from the cache of an earlier one
 (both change the order in which numbers are added, and with it the text). A search, whose siblings share their prompt, may ask
-for that cache (``--prefix-cache``), and then has no promise of equal texts. What a request leaves open is off, not
+for that cache (``--prefix-cache``), and then has no promise of equal texts. This server has no log-probabilities of a prompt: it
+passes over ``echo`` and ``prompt_logprobs``, and speaks of the tokens that it generated alone. What a request leaves open is off, not
 llama.cpp's default (top_k 40, min_p 0.05), so that a recipe means the same here and on vLLM.
 """
 

@@ -18,7 +18,8 @@ from tracemill.tasks.engines.wire import Prices
 class OpenAiEngine(HttpEngine):
     """``spec.base_url`` and ``spec.model`` are needed; the key is read from ``spec.api_key_env`` when the engine is made.
 
-    An endpoint that says it is vLLM can continue a started answer; what others do with one differs, so it is not tried.
+    An endpoint that says it is vLLM can continue a started answer and score a given text; what others do with these differs
+    (llama.cpp's server passes over the second in silence), so it is not tried.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -44,5 +45,6 @@ class OpenAiEngine(HttpEngine):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        self.capabilities = Capabilities(continue_prefix=self.owner == "vllm")
+        is_vllm = self.owner == "vllm"
+        self.capabilities = Capabilities(continue_prefix=is_vllm, prompt_logprobs=is_vllm)
         return self

@@ -17,13 +17,14 @@ import hashlib
 import random
 import struct
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
 from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason
 from tracemill.schemas.errors import UsageError, did_you_mean
+from tracemill.schemas.ids import canonical_json
 from tracemill.schemas.recipe import EngineSpec
 from tracemill.schemas.records import Policy, Problem
 from tracemill.tasks.engines.base import Capabilities, Completion, EngineStats, Request
@@ -59,12 +60,18 @@ _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
 }
 
 
+#: Log-probabilities of tokens on the scoring route.
+SEEN: Final = -0.25
+NEW: Final = -3.0
+
+
 class SimulatedEngine:
     """``spec.simulation`` holds the settings of ``DEFAULTS``; another key or a value out of bounds is a ``UsageError``.
 
     ``request.problem`` gives the gold answer and the difficulty; without one the answer is 0 and the prompt decides. One
     token is four characters. Log-probabilities are made up: -0.2 a token in a right text, -0.4 in a wrong one; so are
-    confidences, which fall with each step that a text is astray.
+    confidences, which fall with each step that a text is astray. Of tokens that it is given it expects what was there before:
+    ``SEEN`` for a token that stands before in the text, ``NEW`` for another.
     """
 
     name = "simulated"
@@ -81,7 +88,7 @@ class SimulatedEngine:
             engine_version=VERSION,
             licence=spec.licence,
         )
-        self.capabilities = Capabilities(continue_prefix=True, batch_invariant_seed=True)
+        self.capabilities = Capabilities(continue_prefix=True, batch_invariant_seed=True, prompt_logprobs=True)
         self.stats = EngineStats(limit=spec.concurrency)
         self._slots = asyncio.Semaphore(spec.concurrency)
         self._walk = Walk(int(settings["steps"]), settings["step_error"], settings["self_correction"])
@@ -130,6 +137,15 @@ class SimulatedEngine:
         return completion
 
     def _answer(self, request: Request, latency_ms: float) -> Completion:
+        if request.route == "scoring":
+            return Completion(
+                text=canonical_json(logprobs_of(request.tokens)),
+                finish_reason=FinishReason.STOP.value,
+                prompt_tokens=len(request.tokens),
+                completion_tokens=0,
+                cost_usd=len(request.tokens) * self._prices[0] / 1e6 if any(self._prices) else None,
+                latency_ms=latency_ms,
+            )
         asked = request.prompt if request.route == "completion" else _joined(request)
         problem = request.problem
         key = asked if problem is None else problem.problem_id
@@ -200,6 +216,15 @@ class SimulatedEngine:
             found = random.Random(seed).betavariate(self.settings["alpha"], self.settings["beta"])
             self._success[key] = found
         return found
+
+
+def logprobs_of(tokens: Sequence[int]) -> list[float]:
+    """Of each token but the first: ``SEEN`` or ``NEW``."""
+    seen, values = set(tokens[:1]), []
+    for token in tokens[1:]:
+        values.append(SEEN if token in seen else NEW)
+        seen.add(token)
+    return values
 
 
 def _joined(request: Request) -> str:

@@ -26,6 +26,7 @@ PATHS: Final[Mapping[Route, str]] = {
     "chat": "chat/completions",
     "completion": "completions",
     "pooling": "../pooling",
+    "scoring": "completions",
 }
 
 #: What vLLM wants beside a last assistant message that is to be continued.
@@ -71,6 +72,8 @@ def encode(
     """The body of ``request``. ``continuation`` is sent beside a chat prefix, ``token_limit`` names that parameter."""
     if request.route == "pooling":
         return _pooling(request, model)
+    if request.route == "scoring":
+        return _scoring(request, model)
     head = _head(
         request.sampling, model, request.route, token_limit, max(request.top_logprobs, request.sampling.confidence)
     )
@@ -93,6 +96,13 @@ def _pooling(request: Request, model: str) -> bytes:
         body["messages"] = [dict(message) for message in request.messages]
     else:
         body["input"] = request.prompt
+    return json.dumps(body).encode()
+
+
+def _scoring(request: Request, model: str) -> bytes:
+    """vLLM's completions route with ``prompt_logprobs``; 0 asks for the prompt's own tokens alone. One token is generated,
+    the fewest that there can be, and dropped."""
+    body = {"model": model, "prompt": list(request.tokens), "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
     return json.dumps(body).encode()
 
 
@@ -126,6 +136,8 @@ def decode(
     if request.route == "pooling":
         return _scores(payload, prices, latency_ms, replica)
     choice = _choice(payload)
+    if request.route == "scoring":
+        return _scored(payload, choice, request, prices, latency_ms, replica)
     text, reason = _said(choice, request), choice.get("finish_reason")
     if reason == "content_filter":
         raise Fault(Kind.REJECTED, "stopped by the server's content filter")
@@ -167,6 +179,40 @@ def _scores(payload: Any, prices: Prices, latency_ms: float | None, replica: str
         prompt_tokens=prompt_tokens,
         completion_tokens=0,
         cost_usd=prices.cost(prompt_tokens, 0),
+        latency_ms=latency_ms,
+        replica=replica,
+    )
+
+
+def _scored(
+    payload: Mapping[str, Any],
+    choice: Mapping[str, Any],
+    request: Request,
+    prices: Prices,
+    latency_ms: float | None,
+    replica: str | None,
+) -> Completion:
+    """One number for each token of the prompt but the first, by its own id, so that no other tokens' are taken for them."""
+    places = choice.get("prompt_logprobs")
+    if not isinstance(places, list):
+        raise Fault(Kind.GARBAGE, "the server's answer has no log-probabilities of the prompt")
+    if len(places) != len(request.tokens):
+        raise Fault(
+            Kind.GARBAGE, f"log-probabilities of {len(places)} tokens came for {len(request.tokens)} of the prompt"
+        )
+    values = []
+    for token, place in zip(request.tokens[1:], places[1:], strict=True):
+        value = _mapping(_mapping(place).get(str(token))).get("logprob")
+        if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value) or value > 0:
+            raise Fault(Kind.GARBAGE, "a token of the prompt has no log-probability in the server's answer")
+        values.append(max(float(value), _IMPOSSIBLE))
+    prompt_tokens = _count(_mapping(payload.get("usage")), "prompt_tokens")
+    return Completion(
+        text=canonical_json(values),
+        finish_reason=FinishReason.STOP.value,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=0,
+        cost_usd=prices.cost(prompt_tokens, 1),
         latency_ms=latency_ms,
         replica=replica,
     )

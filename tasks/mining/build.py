@@ -37,7 +37,7 @@ PAIRS: Final = "mine:pairs"
 VERSION: Final = 2
 
 #: Keys of the recipe for what is asked before mining begins, and is read as labels.
-ASKED: Final = {"rollouts", "judge"}
+ASKED: Final = {"rollouts", "judge", "scorer"}
 
 Row = dict[str, Any]
 

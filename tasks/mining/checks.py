@@ -8,7 +8,16 @@ from typing import Any, Final
 import duckdb
 
 from tracemill.schemas.recipe import MiningSpec
-from tracemill.tasks.mining.collapse import Check, blocked, histogram, pair_checks, splice_checks, telltale_checks
+from tracemill.tasks.mining.collapse import (
+    SURPRISAL,
+    Check,
+    blocked,
+    histogram,
+    ignore_index,
+    pair_checks,
+    splice_checks,
+    telltale_checks,
+)
 
 #: What each set is, as tables and as views; a set that is blocked keeps all of them out of publishing.
 TABLES: Final[Mapping[str, frozenset[str]]] = {
@@ -24,6 +33,9 @@ VIEWS: Final[Mapping[str, frozenset[str]]] = {
 
 #: Pairs, and preferences, that the figures are taken of at the most.
 SAMPLE: Final = 100_000
+
+#: Fewer scored texts say nothing.
+SCORED: Final = 10
 
 _PAIRS: Final = """
 SELECT count(*) FILTER (p.kind = 'ic'), count(*) FILTER (p.kind = 'cc'),
@@ -46,17 +58,45 @@ FROM (SELECT * FROM preferences WHERE kind = 'outcome' ORDER BY preference_id LI
 JOIN traces c ON c.run = p.run AND c.trace_id = p.chosen_id
 JOIN traces r ON r.run = p.run AND r.trace_id = p.rejected_id
 """
+#: By the scorer that scored most of what there is now.
+_IGNORED: Final = """
+SELECT avg(other.nll), any_value(own.nll) FROM pairs p
+JOIN scores own ON own.subject_id = p.pair_id AND own.kind = 'own'
+JOIN scores other ON other.subject_id = p.pair_id AND other.kind = 'other' AND other.policy_id = own.policy_id
+WHERE p.kind = 'ic' AND own.policy_id = ? AND own.nll IS NOT NULL AND other.nll IS NOT NULL GROUP BY p.pair_id ORDER BY p.pair_id
+"""
+#: Splices that are not to be trained on: once some were scored, those of a surprising seam and those that were not scored.
+SURPRISING: Final = f"""
+SELECT s.stream_id FROM streams s
+LEFT JOIN (SELECT subject_id, max(seam) AS seam FROM scores WHERE kind = 'seam' GROUP BY subject_id) c ON c.subject_id = s.stream_id
+WHERE s.linearizer = 'splice' AND s.backtracks > 0 AND coalesce(c.seam, {SURPRISAL} + 1) > {SURPRISAL}
+    AND EXISTS (SELECT 1 FROM scores o JOIN streams t ON t.stream_id = o.subject_id WHERE o.seam IS NOT NULL)
+"""
+_SEAMS: Final = f"""
+SELECT c.seam, c.subject_id IN ({SURPRISING}) FROM scores c JOIN streams s ON s.stream_id = c.subject_id
+WHERE c.kind = 'seam' AND c.policy_id = ? AND c.seam IS NOT NULL AND s.verified ORDER BY s.stream_id
+"""
+_SCORER: Final = """
+SELECT policy_id FROM scores WHERE nll IS NOT NULL AND (subject_id IN (SELECT pair_id FROM pairs) OR subject_id IN (SELECT stream_id FROM streams))
+GROUP BY policy_id ORDER BY count(*) DESC, policy_id LIMIT 1
+"""
 _NAMES: Final = ("length", "truncation", "box", "code_fence", "steps")
 
 
 def checks_of(connection: duckdb.DuckDBPyConnection, spec: MiningSpec) -> list[Check]:
-    """The checks of the sets that the one run behind ``connection`` has. What needs a model's log-probabilities is unmeasured."""
+    """The checks of the sets that the one run behind ``connection`` has. What needs a model's log-probabilities is unmeasured
+    where fewer than ``SCORED`` texts were scored."""
     found: list[Check] = []
+    scorer = connection.execute(_SCORER).fetchall()
+    scored = connection.execute(_IGNORED, scorer[0]).fetchall() if scorer else []
+    ignored = ignore_index(*zip(*scored, strict=True)) if len(scored) >= SCORED else None
+    seams = connection.execute(_SEAMS, scorer[0]).fetchall() if scorer else []
+    fit = [seam for seam, surprising in seams if not surprising] if len(seams) >= SCORED else None
     changed, kept, on_policy, broken, age = connection.execute(_PAIRS).fetchall()[0]
     if changed:
         edits = _column(connection, _EDITS)
         share = kept / (changed + kept)
-        found += pair_checks(edits, on_policy, share, broken, age, None, spec.on_policy_share, spec.controls)
+        found += pair_checks(edits, on_policy, share, broken, age, ignored, spec.on_policy_share, spec.controls)
     features = connection.execute(_FEATURES).fetchall()
     if features:
         sides = list(zip(*features, strict=True))
@@ -69,8 +109,13 @@ def checks_of(connection: duckdb.DuckDBPyConnection, spec: MiningSpec) -> list[C
             markers[marker] = markers.get(marker, 0) + n
         sound = sum(n for _, cut, n in told if cut in ("first_error", "post_error"))
         clean = sum(n for marker, _, n in rows if marker is None)
-        found += splice_checks(markers, sound, sum(markers.values()), clean, None)
+        found += splice_checks(markers, sound, sum(markers.values()), clean, fit, len(seams))
     return found
+
+
+def surprising(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """The ids of the splices that are left out of views and of what is published, for their seams."""
+    return frozenset(_column(connection, SURPRISING))
 
 
 def edit_histogram(connection: duckdb.DuckDBPyConnection) -> list[int]:

@@ -70,9 +70,10 @@ def pair_checks(
     identity = float(np.mean(np.asarray(edits) < IDENTICAL)) if len(edits) else None
     humps = bimodality(edits)
     low = None if ignored is None else ignored[1]
+    mean = "" if ignored is None else f"; mean {ignored[0]:.3g} nats"
     return [
         held("identity_rate", "pairs", identity, (identity or 0) <= IDENTITY_RATE, f"at most {IDENTITY_RATE}"),
-        held("ignore_index", "pairs", low, low is not None and low > 0, "lower end of its interval above 0"),
+        held("ignore_index", "pairs", low, low is not None and low > 0, f"lower end of its interval above 0{mean}"),
         held("on_policy_share", "pairs", on_policy, (on_policy or 0) >= least_on_policy, f"at least {least_on_policy}"),
         held("correct_to_incorrect", "pairs", broken, broken == 0, "none"),
         held("controls_share", "pairs", controls, (controls or 0) >= least_controls, f"at least {least_controls}"),
@@ -82,13 +83,22 @@ def pair_checks(
 
 
 def splice_checks(
-    markers: Mapping[str, int], verified: int, splices: int, controls: int, surprisals: Sequence[float] | None
+    markers: Mapping[str, int],
+    verified: int,
+    splices: int,
+    controls: int,
+    surprisals: Sequence[float] | None,
+    scored: int = 0,
 ) -> list[Check]:
-    """The checks of the splices of a run; ``verified`` have a cut at or after a verified error."""
+    """The checks of the splices of a run; ``verified`` have a cut at or after a verified error.
+
+    ``surprisals`` are those of the splices that stay, of ``scored``; the others are left out.
+    """
     most = max(markers.values(), default=0) / splices if splices >= ENOUGH else None
     cuts = verified / splices if splices else None
     share = controls / splices if splices else None
     worst = None if surprisals is None else max(surprisals, default=0.0)
+    seams = "" if surprisals is None else f"; {len(surprisals)} of {scored} splices stay"
     few = Check("marker_share", "splices", REPORTED, None, f"too few to say, of {ENOUGH}")
     return [
         held("marker_share", "splices", most, (most or 0) <= MARKER_SHARE, f"at most {MARKER_SHARE}")
@@ -96,7 +106,7 @@ def splice_checks(
         else few,
         held("verified_cuts", "splices", cuts, (cuts or 0) >= VERIFIED_CUTS, f"at least {VERIFIED_CUTS}"),
         held("controls_share", "splices", share, (share or 0) >= 1, "as many as splices"),
-        held("seam_surprisal", "splices", worst, (worst or 0) <= SURPRISAL, f"at most {SURPRISAL} nats"),
+        held("seam_surprisal", "splices", worst, (worst or 0) <= SURPRISAL, f"at most {SURPRISAL} nats{seams}"),
     ]
 
 

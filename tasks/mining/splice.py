@@ -222,13 +222,13 @@ class _Builder:
 
 
 def seam_surprisal(
-    surprisals: Sequence[float], tokens: Sequence[tuple[int, int]], splice: Splice, width: int = 8
+    surprisals: Sequence[float], tokens: Sequence[tuple[int, int]], seams: Sequence[int], width: int = 8
 ) -> float:
     """The largest surprisal (nats) of the first ``width`` tokens behind any seam: a jump there gives a splice away.
 
-    ``tokens`` are the character spans of the tokens, ``surprisals`` theirs under the student. 0 where there is no seam.
+    ``tokens`` are the character spans of the tokens, ``surprisals`` theirs under the student; ``seams`` are where segments
+    begin behind the first. 0 where there is no seam.
     """
-    seams = [segment.start for segment in splice.segments[1:]]
     most = 0.0
     for seam in seams:
         behind = [value for value, (start, _) in zip(surprisals, tokens, strict=True) if start >= seam][:width]

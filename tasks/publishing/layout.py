@@ -7,7 +7,7 @@ went through ``scrub``; a table or view without rows still has its file.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,7 +60,7 @@ class Config:
 def write_configs(run: RunStore, folder: str, held: Mapping[str, str]) -> list[Config]:
     """Copy the views and tables of ``run`` into ``folder``; ``held`` are secrets, refused with ``UsageError``."""
     scrubber = Scrubber.here(run.path)
-    barred = _barred(run)
+    barred, surprising = _barred(run)
     no_views = {name for subject in barred for view in mined.VIEWS[subject] for name in (view, f"{view}_tokenized")}
     no_tables = {table for subject in barred for table in mined.TABLES[subject]}
     files = {view: paths for view, paths in view_files(run.path).items() if view not in no_views}
@@ -68,7 +68,7 @@ def write_configs(run: RunStore, folder: str, held: Mapping[str, str]) -> list[C
     for table in TABLES:
         if table in no_tables:
             continue
-        config = _table(run, folder, table, scrubber, held, without_splices="splices" in barred)
+        config = _table(run, folder, table, scrubber, held, "splices" in barred, surprising)
         if config is not None:
             configs.append(config)
     return configs
@@ -98,17 +98,23 @@ def _view(
     return Config(view, True, patterns, sum(counts.values()))
 
 
-def _barred(run: RunStore) -> Iterable[str]:
-    """The mined sets whose checks keep them out (``tasks.mining.checks``)."""
+def _barred(run: RunStore) -> tuple[Collection[str], frozenset[str]]:
+    """The mined sets whose checks keep them out, and single splices that are (``tasks.mining.checks``)."""
     spec = run.recipe().mining
     if spec is None:
-        return ()
+        return (), frozenset()
     with connect([run]) as connection:
-        return mined.kept_out(mined.checks_of(connection, spec), spec).keys()
+        return mined.kept_out(mined.checks_of(connection, spec), spec).keys(), mined.surprising(connection)
 
 
 def _table(
-    run: RunStore, folder: str, table: str, scrubber: Scrubber, held: Mapping[str, str], without_splices: bool = False
+    run: RunStore,
+    folder: str,
+    table: str,
+    scrubber: Scrubber,
+    held: Mapping[str, str],
+    without_splices: bool,
+    surprising: frozenset[str],
 ) -> Config | None:
     paths = [file.path for commit in counted(run.commits()) for file in commit.files if file.table == table]
     if not paths and table not in EXPLAINING:
@@ -117,6 +123,8 @@ def _table(
     for batch in _batches(run, paths, check=True):
         if table == "streams" and without_splices:
             batch = batch.filter(pc.not_equal(batch["linearizer"], "splice"))
+        if table == "streams" and surprising:
+            batch = batch.filter(pc.invert(pc.is_in(batch["stream_id"], pa.array(sorted(surprising), pa.string()))))
         batch = clean(batch, columns_of(table, scrubber))
         refuse_secrets(batch, f"table {table}", held)
         rows += out.add(batch)

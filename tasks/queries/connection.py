@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from tracemill.schemas.tables import TABLES, check_version, schema_of
 from tracemill.tasks.store import Commit, RunStore
 from tracemill.tasks.store.builds import counted
+from tracemill.tasks.store.location import location_of
 from tracemill.verifiers.equivalence import normal_form
 from tracemill.verifiers.kinds import answer_kind
 
@@ -67,13 +68,12 @@ def _fill(
         f"SET temp_directory = {_quote(os.path.join(tempfile.gettempdir(), f'tracemill-sql-{os.getpid()}'))}"
     )
     _register_remote(connection, runs)
-    for run in runs:
-        for table in TABLES:
-            _check(run, table)
+    there = {run.path: frozenset(_check(run)) for run in runs}
     for table in TABLES:
         scans = [
             _scan(_quote(label) + " AS run", _paths(run, table, commits[label]))
             for label, run in zip(labels, runs, strict=True)
+            if table in there[run.path]
         ]
         connection.execute(f"CREATE VIEW {table} AS {_union(scans) or _nothing(connection, table)}")
     requests = _union(_requests(labels, runs, commits)) or "SELECT run, '' AS stage, * EXCLUDE (run) FROM requests"
@@ -161,10 +161,15 @@ def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _check(run: RunStore, table: str) -> None:
-    path = f"{run.path}/{table}/_empty.parquet"
-    if "://" not in path:
-        check_version(pq.read_schema(path), where=path)
+def _check(run: RunStore) -> Iterator[str]:
+    """The tables that ``run`` has: one that came with a newer Tracemill is not in a run of before."""
+    location = location_of(run.path)
+    for table in TABLES:
+        name = f"{table}/_empty.parquet"
+        if location.exists(name):
+            if "://" not in run.path:
+                check_version(pq.read_schema(f"{run.path}/{name}"), where=f"{run.path}/{name}")
+            yield table
 
 
 def _register_remote(connection: duckdb.DuckDBPyConnection, runs: Sequence[RunStore]) -> None:

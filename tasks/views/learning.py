@@ -17,10 +17,12 @@ import pyarrow as pa
 
 from tracemill.schemas.recipe import ViewsSpec
 from tracemill.schemas.tables import SPAN
+from tracemill.tasks.mining.checks import SURPRISING
 from tracemill.tasks.store import Funnel
 from tracemill.tasks.views.rows import MESSAGES, Prompts
 
 Row = dict[str, Any]
+Messages = list[dict[str, str]]
 
 #: What a correction is asked for, of right and wrong attempts alike.
 CHECK: Final = "Check this solution. Where it is wrong, correct it; where it is right, give it again."
@@ -70,8 +72,8 @@ _QUERIES: Final[Mapping[str, str]] = {
 SELECT p.*, w.problem_id, w.template_id, w.text AS wrong, r.text AS right_ FROM pairs p
 JOIN traces w ON w.trace_id = p.wrong_id JOIN traces r ON r.trace_id = p.right_id
 """,
-    "splices": """
-SELECT s.*, t.problem_id, t.template_id, a.split FROM streams s
+    "splices": f"""
+SELECT s.*, t.problem_id, t.template_id, a.split, s.stream_id IN ({SURPRISING}) AS surprising FROM streams s
 JOIN traces t ON t.trace_id = s.trace_ids[len(s.trace_ids)] JOIN assigned a ON a.problem_id = t.problem_id
 WHERE s.linearizer = 'splice'
 """,
@@ -131,10 +133,16 @@ def rows_of(
         yield pa.Table.from_pylist(made, schema=SCHEMAS[view]), funnel
 
 
-def _asked(row: Row, prompts: Prompts) -> tuple[list[dict[str, str]], str]:
+def asked(row: Row, prompts: Prompts) -> tuple[list[dict[str, str]], str]:
+    """The messages before a trace, and what its turn begins with; the bare question where its template needs more."""
     template = row["template_id"]
     messages, prefill = prompts.before(None if template in prompts.incomplete else template, row["problem_id"])
     return list(messages), prefill
+
+
+def to_correct(before: Messages, attempt: str) -> list[dict[str, str]]:
+    """The messages before a correction: those before the attempt, the attempt, and ``CHECK``."""
+    return [*before, *_said(attempt), {"role": "user", "content": CHECK}]
 
 
 def _said(text: str) -> list[dict[str, str]]:
@@ -142,27 +150,28 @@ def _said(text: str) -> list[dict[str, str]]:
 
 
 def _correction(row: Row, prompts: Prompts) -> Row | str:
-    asked, prefill = _asked(row, prompts)
-    prompt = [*asked, *_said(prefill + row["wrong"]), {"role": "user", "content": CHECK}]
-    return {**row, "prompt": prompt, "completion": _said(prefill + row["right_"])}
+    before, prefill = asked(row, prompts)
+    return {**row, "prompt": to_correct(before, prefill + row["wrong"]), "completion": _said(prefill + row["right_"])}
 
 
 def _splice(row: Row, prompts: Prompts) -> Row | str:
     if not row["verified"]:
         return "not_verified"
-    asked, prefill = _asked(row, prompts)
+    if row["surprising"]:
+        return "seam_surprisal"
+    before, prefill = asked(row, prompts)
     spans = [{"start": s["start"] + len(prefill), "end": s["end"] + len(prefill)} for s in row["loss_spans"]]
-    messages = [*asked, *_said(prefill + row["text"])]
+    messages = [*before, *_said(prefill + row["text"])]
     return {**row, "messages": messages, "loss_spans": spans, "detours": row["backtracks"]}
 
 
 def _preference(row: Row, prompts: Prompts) -> Row | str:
-    asked, prefill = _asked(row, prompts)
-    return {**row, "prompt": asked, "chosen": _said(prefill + row["good"]), "rejected": _said(prefill + row["bad"])}
+    before, prefill = asked(row, prompts)
+    return {**row, "prompt": before, "chosen": _said(prefill + row["good"]), "rejected": _said(prefill + row["bad"])}
 
 
 def _step_preference(row: Row, prompts: Prompts) -> Row | str:
-    asked, prefill = _asked(row, prompts)
+    before, prefill = asked(row, prompts)
     start = len(row["prefix"])
     sides = {}
     for side, text, steps in (("chosen", "good", "good_steps"), ("rejected", "bad", "bad_steps")):
@@ -170,14 +179,14 @@ def _step_preference(row: Row, prompts: Prompts) -> Row | str:
         if end is None or not row[text].startswith(row["prefix"]):
             return "prefix_differs"
         sides[side] = _said(prefill + row[text][:end])
-    return {**row, "prompt": asked, **sides}
+    return {**row, "prompt": before, **sides}
 
 
 def _unpaired(row: Row, prompts: Prompts) -> Row | str:
     if row["surplus"]:
         return "over_balance"
-    asked, prefill = _asked(row, prompts)
-    return {**row, "prompt": asked, "completion": _said(prefill + row["text"])}
+    before, prefill = asked(row, prompts)
+    return {**row, "prompt": before, "completion": _said(prefill + row["text"])}
 
 
 def _stepwise(row: Row, prompts: Prompts) -> Row | str:

@@ -53,6 +53,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--yes", type=float, default=None, help="chance that a judge says yes, by the seed")
     parser.add_argument("--judge-steps", action="store_true", help="name the first step whose sum is false, as a judge")
     parser.add_argument("--no-top-logprobs", action="store_true", help="as a server that gives no alternatives")
+    parser.add_argument(
+        "--no-prompt-logprobs", action="store_true", help="pass over prompt_logprobs, as llama.cpp does"
+    )
     parser.add_argument("--signs", action="store_true", help="+ or - after a step, as RLHFlow's models say it")
     parser.add_argument("--max-length", type=int, default=0, help="tokens that a prompt to /pooling may have")
     parser.add_argument("--lose-scores", type=int, default=0, help="so many scores fewer than steps from /pooling")
@@ -234,7 +237,21 @@ class Standin:
         usage = {"prompt_tokens": len(prompt) // CHARACTERS_PER_TOKEN, "completion_tokens": 1}
         return json.dumps({"id": "c", "model": self.model, "choices": [choice], "usage": usage}).encode()
 
+    def scores(self, tokens: list[int]) -> bytes:
+        """vLLM's answer to prompt_logprobs 0: null, then each token by its id. A token seen before is likelier than a new one."""
+        places: list[Any] = [None]
+        for place, token in enumerate(tokens[1:], 1):
+            value = -0.25 if token in tokens[:place] else -3.0
+            places.append({str(token): {"logprob": value, "rank": 1, "decoded_token": "t"}})
+        choice: dict[str, Any] = {"index": 0, "text": "w", "logprobs": None, "finish_reason": "length"}
+        if not self.options.no_prompt_logprobs:
+            choice["prompt_logprobs"] = places
+        usage = {"prompt_tokens": len(tokens), "completion_tokens": 1}
+        return json.dumps({"id": "c", "model": self.model, "choices": [choice], "usage": usage}).encode()
+
     def reply(self, body: dict[str, Any], prompt: str, prefix: str, seed: int, chat: bool) -> bytes:
+        if isinstance(body.get("prompt"), list):
+            return self.scores(body["prompt"])
         if body.get("top_logprobs") and self.options.signs:
             return self.sign(body, prompt)
         if self.options.yes is not None and chat:

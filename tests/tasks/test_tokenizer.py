@@ -233,3 +233,23 @@ def test_a_turn_is_closed_where_its_end_is_trained_on(local):
 def test_spans_cannot_be_laid_over_what_a_template_drops(with_template):
     with pytest.raises(UsageError, match="rewrites"):
         with_template(DROPPING).tokenize_spans([user("?"), assistant("<think>so</think>7")], [(0, 5)])
+
+
+def test_a_text_is_tokenized_behind_the_tokens_that_stand_before_it(local: Tokenizer) -> None:
+    before = local.render([{"role": "user", "content": "What is 2 + 2?"}], add_generation_prompt=True)
+    ids, spans = local.continued(before, "It is 4.")
+    assert ids == local.encode(before + "It is 4.")
+    assert ids[: -len(spans)] == local.encode(before)
+    assert ["It is 4."[a:b] for a, b in spans] == ["It", " is", " ", "4", "."]
+    ids, spans = local.continued("The cat", "alogue")  # one token, if the model had not said "cat" already
+    assert ids == local.encode("The cat") + local.encode("alogue")
+    assert spans[0][0] == 0
+    assert spans[-1][1] == len("alogue")
+
+
+@given(st.text(max_size=30), st.text(min_size=1, max_size=30))
+def test_the_tokens_before_a_text_are_those_that_it_follows(local: Tokenizer, before: str, text: str) -> None:
+    ids, spans = local.continued(before, text)
+    assert ids[: len(ids) - len(spans)] == local.encode(before)
+    assert all(0 <= a <= b <= len(text) for a, b in spans)
+    assert [a for a, _ in spans] == sorted(a for a, _ in spans)

@@ -10,11 +10,13 @@ Clauses ask only for ``REQUESTS``, their continuations and the subject's own ``b
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import pytest
 
+from tracemill.schemas.errors import UsageError
 from tracemill.schemas.records import Problem
 from tracemill.tasks.engines.base import Engine, Request, Sampling
 
@@ -35,6 +37,9 @@ SHORT = ask(3, sampling=replace(SAMPLING, max_tokens=3))
 MANY = tuple(ask(10 + n) for n in range(16))
 SCORED = ask(4, sampling=replace(SAMPLING, logprobs=True))
 SURE = ask(4, sampling=replace(SAMPLING, confidence=5))
+GIVEN = Request(
+    "a_given", "scoring", replace(SAMPLING, max_tokens=1), seed=0, tokens=(504, 3575, 282, 4649, 314, 7042, 30)
+)
 REQUESTS = (ONE, PLAIN, SHORT, *MANY, SCORED, SURE)
 
 
@@ -144,6 +149,24 @@ async def gives_each_token_a_confidence_where_asked(subject: Subject) -> None:
     assert all(value >= 0 for value in sure.confidence)
 
 
+async def scores_given_tokens_or_says_that_it_cannot(subject: Subject) -> None:
+    engine = subject.engine
+    if not engine.capabilities.prompt_logprobs:
+        if engine.name == "replay":
+            pytest.skip("it knows what was recorded alone")
+        with pytest.raises(UsageError, match="no log-probabilities of a text"):
+            await engine.complete(GIVEN)
+        return
+    completion = await engine.complete(GIVEN)
+    assert completion.error is None
+    values = json.loads(completion.text)
+    assert len(values) == len(GIVEN.tokens) - 1
+    assert all(value <= 0 for value in values)
+    assert completion.prompt_tokens == len(GIVEN.tokens)
+    again = await engine.complete(replace(GIVEN, tokens=GIVEN.tokens[:-2]))
+    assert json.loads(again.text) == pytest.approx(values[:-2], abs=0.05)  # what follows is not looked at
+
+
 Clause = Callable[[Subject], Awaitable[None]]
 CLAUSES: tuple[Clause, ...] = (
     gives_text_and_counts,
@@ -155,4 +178,5 @@ CLAUSES: tuple[Clause, ...] = (
     continues_a_prefix,
     scores_tokens_where_asked,
     gives_each_token_a_confidence_where_asked,
+    scores_given_tokens_or_says_that_it_cannot,
 )

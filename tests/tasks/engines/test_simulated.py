@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 import time
@@ -18,7 +19,7 @@ from tracemill.schemas.errors import UsageError
 from tracemill.schemas.recipe import EngineSpec
 from tracemill.schemas.records import Problem
 from tracemill.tasks.engines.base import Request, Sampling
-from tracemill.tasks.engines.simulated import DEFAULTS, SimulatedEngine
+from tracemill.tasks.engines.simulated import DEFAULTS, NEW, SEEN, SimulatedEngine
 from tracemill.tasks.engines.simulated_text import is_sound, steps_right, wrong_answers
 
 SAMPLING = Sampling(max_tokens=100_000)
@@ -213,3 +214,12 @@ def test_a_completion_costs_little(nbytes: int) -> None:
         return (time.process_time() - start) / len(requests)
 
     assert min(asyncio.run(run()) for _ in range(3)) < 200e-6  # measured: about 35 us; room for a busy machine
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
+async def test_it_expects_the_tokens_that_it_has_seen(tokens: list[int]) -> None:
+    engine = SimulatedEngine(EngineSpec(kind="simulated"))
+    request = Request("a", "scoring", Sampling(max_tokens=1), seed=0, tokens=tuple(tokens))
+    values = json.loads((await engine.complete(request)).text)
+    new = len(set(tokens)) - 1
+    assert sum(values) == pytest.approx(new * NEW + (len(tokens) - 1 - new) * SEEN)

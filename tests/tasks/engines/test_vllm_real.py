@@ -6,6 +6,7 @@ TRACEMILL_TEST_VLLM names vLLM's python and TRACEMILL_TEST_MODEL the model's fol
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator
@@ -124,6 +125,24 @@ async def test_greedy_tokens_are_the_likely_ones(engine: VllmEngine) -> None:
         assert other.logprob_sum is not None
         assert other.completion_tokens is not None
         assert greedy.logprob_sum / greedy.completion_tokens > other.logprob_sum / other.completion_tokens
+
+
+async def test_what_it_generates_is_as_likely_when_it_is_given(engine: VllmEngine) -> None:
+    """The log-probabilities of a text that is given behind its prompt are those with which it was generated."""
+    tokenizer = load_tokenizer(str(MODEL))
+    messages = ({"role": "user", "content": "Name three colours."},)
+    generated = await engine.complete(Request("a", "chat", replace(GREEDY, logprobs=True), seed=1, messages=messages))
+    tokens, spans = tokenizer.continued(tokenizer.render(messages, add_generation_prompt=True), generated.text)
+    assert generated.completion_tokens is not None
+    assert abs(len(spans) - generated.completion_tokens) <= 1  # the token that ends the turn is counted, not said
+    given = await engine.complete(Request("b", "scoring", GREEDY, seed=0, tokens=tuple(tokens)))
+    values = json.loads(given.text)[-len(spans) :]
+    print(f"\ngenerated {generated.logprob_sum:.3f} nats, given {sum(values):.3f}")
+    assert generated.logprob_sum is not None
+    assert sum(values) == pytest.approx(generated.logprob_sum, abs=0.3)
+    other = tokenizer.continued(tokenizer.render(messages, add_generation_prompt=True), "Bolt gravel ninety; sky of.")
+    unlikely = await engine.complete(Request("c", "scoring", GREEDY, seed=0, tokens=tuple(other[0])))
+    assert sum(json.loads(unlikely.text)[-len(other[1]) :]) / len(other[1]) < sum(values) / len(values) - 2
 
 
 async def test_a_wrong_argument_is_told_with_its_mend(home: str) -> None:

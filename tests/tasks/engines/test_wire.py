@@ -234,3 +234,47 @@ def test_clipped_is_one_short_line(text: str) -> None:
     assert len(line) <= 100
     line.encode()
     assert not set(line) & set("\n\r\x00\x1b\u2028")
+
+
+GIVEN = Request("a", "scoring", Sampling(max_tokens=1), seed=0, tokens=(5, 9, 9))
+
+
+def scored(*places: Any) -> bytes:
+    choice = {"index": 0, "text": "x", "finish_reason": "length", "prompt_logprobs": list(places)}
+    return json.dumps({"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}).encode()
+
+
+def test_given_tokens_are_sent_as_they_are_and_their_own_log_probabilities_taken() -> None:
+    body = json.loads(encode(GIVEN, "m"))
+    assert body == {"model": "m", "prompt": [5, 9, 9], "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
+    likelier = {"7": {"logprob": -0.1}, "9": {"logprob": -2.5}}
+    completion = decode(scored(None, likelier, {"9": {"logprob": float("-inf")}}), GIVEN, Prices(1.0, 0.0))
+    assert json.loads(completion.text) == [-2.5, -9999.0]
+    assert (completion.prompt_tokens, completion.completion_tokens, completion.cost_usd) == (3, 0, 3e-6)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [None, {"9": {"logprob": -1.0}}],  # fewer than were sent
+        [None, {"8": {"logprob": -1.0}}, {"9": {"logprob": -1.0}}],  # of another token
+        [None, {"9": {"logprob": 0.5}}, {"9": {"logprob": -1.0}}],
+        [None, {"9": {}}, {"9": {"logprob": -1.0}}],
+        [None, None, {"9": {"logprob": -1.0}}],
+    ],
+)
+def test_scores_of_anything_but_the_tokens_that_were_sent_are_garbage(places: list[Any]) -> None:
+    with pytest.raises(Fault) as caught:
+        decode(scored(*places), GIVEN, Prices())
+    assert caught.value.kind is Kind.GARBAGE
+
+
+def test_a_server_that_passes_over_the_question_is_told_from_one_that_answers() -> None:
+    answer = {"choices": [{"index": 0, "text": "x", "finish_reason": "length"}]}
+    with pytest.raises(Fault, match="no log-probabilities of the prompt"):
+        decode(json.dumps(answer).encode(), GIVEN, Prices())
+
+
+def test_a_scoring_request_is_keyed_by_its_tokens() -> None:
+    assert GIVEN.key("p") != replace(GIVEN, tokens=(5, 9, 8)).key("p")
+    assert GIVEN.key("p") == replace(GIVEN, attempt_id="b").key("p")

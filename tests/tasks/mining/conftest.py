@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,15 @@ import pyarrow as pa
 import pytest
 
 from tracemill.schemas import ids
+from tracemill.schemas.enums import Outcome
 from tracemill.schemas.recipe import MiningSpec, Recipe
 from tracemill.schemas.records import Policy, Problem
 from tracemill.schemas.tables import schema_of
+from tracemill.tasks.mining.build import mine
 from tracemill.tasks.segment import segment
 from tracemill.tasks.store import RunStore
+from tracemill.verifiers.base import Judgement, Verdict
+from tracemill.verifiers.registry import build_verifier
 
 POLICY = Policy("tiny-model", "simulated")
 OTHER = Policy("other-model", "simulated")
@@ -118,5 +123,29 @@ def problem_of() -> Callable[..., Problem]:
 def spec() -> Callable[..., MiningSpec]:
     def make(**changes: Any) -> MiningSpec:
         return MiningSpec.model_validate(changes)
+
+    return make
+
+
+RIGHTS = [f"We add 3 and 4.\n\n3 + 4 = 7{mark}\n\nSo the answer is 7." for mark in (".", "!", " then.", " now.")]
+WRONGS = [f"We add 3 and 4.\n\n3 + 4 = {n}.\n\nThen {n} it is.\n\nSo the answer is {n}." for n in (8, 9, 10, 11)]
+
+
+@pytest.fixture
+def mined(maker: Maker, problem_of: Callable[..., Problem]) -> Callable[[MiningSpec], RunStore]:
+    """A run with everything that is mined."""
+
+    async def verify(texts: pa.Table) -> list[Verdict]:
+        verifier = build_verifier("answer")
+        judgement = Judgement(Outcome.CORRECT, "it ends as its right trace")
+        return [verifier.verdict(text, "i", judgement) for text in texts["trace_id"].to_pylist()]
+
+    def make(spec: MiningSpec) -> RunStore:
+        run = maker.start()
+        for number in range(3):
+            attempts = [(t, "correct") for t in RIGHTS] + [(t, "incorrect") for t in WRONGS]
+            maker.add(run, problem_of(f"{number}: 3 + 4?"), attempts)
+        asyncio.run(mine(run, spec, 0.0, verify))
+        return run
 
     return make

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracemill.schemas.enums import Outcome
 from tracemill.schemas.recipe import MiningSpec
-from tracemill.tasks.mining.build import mine
 from tracemill.tasks.mining.checks import checks_of, edit_histogram, kept_out
 from tracemill.tasks.mining.collapse import (
     BIMODAL,
@@ -32,8 +28,6 @@ from tracemill.tasks.mining.collapse import (
 )
 from tracemill.tasks.publishing.layout import write_configs
 from tracemill.tasks.queries import connect
-from tracemill.verifiers.base import Judgement, Verdict
-from tracemill.verifiers.registry import build_verifier
 
 VALUES = st.lists(st.integers(0, 5), min_size=1, max_size=12)
 
@@ -136,32 +130,17 @@ def test_splices_are_checked_for_markers_cuts_controls_and_seams():
     assert few["seam_surprisal"] == UNMEASURED
 
 
-RIGHTS = [f"We add 3 and 4.\n\n3 + 4 = 7{mark}\n\nSo the answer is 7." for mark in (".", "!", " then.", " now.")]
-WRONGS = [f"We add 3 and 4.\n\n3 + 4 = {n}.\n\nThen {n} it is.\n\nSo the answer is {n}." for n in (8, 9, 10, 11)]
-
-
-def mined(maker, problem_of, spec):
-    """A run with everything that is mined, and what its checks keep out."""
-
-    async def verify(texts: pa.Table) -> list[Verdict]:
-        verifier = build_verifier("answer")
-        judgement = Judgement(Outcome.CORRECT, "it ends as its right trace")
-        return [verifier.verdict(text, "i", judgement) for text in texts["trace_id"].to_pylist()]
-
-    run = maker.start()
-    for number in range(3):
-        maker.add(
-            run, problem_of(f"{number}: 3 + 4?"), [(t, "correct") for t in RIGHTS] + [(t, "incorrect") for t in WRONGS]
-        )
-    asyncio.run(mine(run, spec, 0.0, verify))
+def reported(run, spec):
+    """The checks of what was mined, and what they keep out."""
     with connect([run]) as connection:
         checks = checks_of(connection, spec)
         bins = edit_histogram(connection)
-    return run, {f"{c.subject}.{c.name}": c for c in checks}, kept_out(checks, spec), bins
+    return {f"{c.subject}.{c.name}": c for c in checks}, kept_out(checks, spec), bins
 
 
-def test_the_report_of_a_run_is_taken_from_its_tables(maker, problem_of, spec):
-    run, checks, barred, bins = mined(maker, problem_of, spec())
+def test_the_report_of_a_run_is_taken_from_its_tables(mined, spec):
+    run = mined(spec())
+    checks, barred, bins = reported(run, spec())
     assert checks["pairs.on_policy_share"].value == 1
     assert checks["pairs.correct_to_incorrect"].value == 0
     assert checks["pairs.controls_share"].value >= 0.2
@@ -176,9 +155,9 @@ def test_the_report_of_a_run_is_taken_from_its_tables(maker, problem_of, spec):
     assert sum(bins) == pairs > 0
 
 
-def test_only_sets_that_pass_or_are_waived_are_published(maker, problem_of, spec, tmp_path, monkeypatch):
+def test_only_sets_that_pass_or_are_waived_are_published(mined, spec, tmp_path, monkeypatch):
     strict = spec()
-    run, *_ = mined(maker, problem_of, strict)
+    run = mined(strict)
     waived = spec(waive=["ignore_index", "seam_surprisal"])
 
     def published(held: MiningSpec, folder: str) -> tuple[set[str], set[str]]:

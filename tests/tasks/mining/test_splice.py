@@ -20,7 +20,6 @@ from tracemill.tasks.mining.markers import RESTARTING, RESUMING, marker
 from tracemill.tasks.mining.splice import (
     DETOURS,
     EXTRA,
-    Splice,
     Unspliceable,
     Wrong,
     control,
@@ -196,12 +195,13 @@ def test_a_trace_that_goes_on_after_its_answer_rambles():
 def test_surprise_is_looked_for_right_behind_the_seams():
     made = splice([wrong(1)], RIGHT, Random(0))
     tokens = [(at, at + 1) for at in range(len(made.text))]
-    seam = made.segments[1].start
+    seams = [segment.start for segment in made.segments[1:]]
+    seam = seams[0]
     quiet = [0.5] * len(tokens)
-    assert seam_surprisal(quiet, tokens, made) == 0.5
-    assert seam_surprisal([9.0 if at == seam + 3 else 0.5 for at, _ in tokens], tokens, made) == 9.0
-    assert seam_surprisal([9.0 if at == seam - 1 else 0.5 for at, _ in tokens], tokens, made) == 0.5
-    assert seam_surprisal(quiet, tokens, Splice(made.text, made.segments[:1], (), (), {})) == 0.0
+    assert seam_surprisal(quiet, tokens, seams) == 0.5
+    assert seam_surprisal([9.0 if at == seam + 3 else 0.5 for at, _ in tokens], tokens, seams) == 9.0
+    assert seam_surprisal([9.0 if at == seam - 1 else 0.5 for at, _ in tokens], tokens, seams) == 0.5
+    assert seam_surprisal(quiet, tokens, []) == 0.0
 
 
 RIGHTS = [f"We add 3 and 4.\n\n3 + 4 = 7{mark}\n\nSo the answer is 7." for mark in (".", "!", " then.", " now.")]

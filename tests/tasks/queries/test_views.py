@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,14 @@ def test_only_the_newest_build_of_the_views_counts(bench: Any, said: Any) -> Non
     assert rows(writer, "SELECT rows_in, reason FROM funnel WHERE stage = 'view:sft'") == [
         {"rows_in": 1, "reason": "incorrect"}
     ]
+
+
+def test_a_run_of_before_a_table_was_there_has_no_rows_of_it(bench: Any, said: Any) -> None:
+    run = bench.run([(SUM, [said("2")])])
+    shutil.rmtree(f"{run.path}/scores")
+    with connect([run]) as connection:
+        assert connection.execute("SELECT count(*) FROM scores").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM traces").fetchone() == (1,)
 
 
 def test_a_table_of_an_unknown_version_is_refused_and_no_connection_left_open(
