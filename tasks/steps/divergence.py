@@ -26,6 +26,7 @@ _RESULT: Final = re.compile(r"=[ \t$]*-?(\d+(?:,\d{3})*(?:\.\d+)?)(?![\d.,]*[ \t
 _LISTED: Final = re.compile(r"^[ \t]*(?:#+ *)?(?:Step )?\d+[.):].*$", re.MULTILINE)
 
 _PRINTED: Final = re.compile(r"\s*(?:```output\b|<\|execution\|>)")
+_SHARE: Final = re.compile(r"%|percent")
 _TIME: Final = re.compile(r"minute|second")
 
 #: Digits of a number that is worked with.
@@ -89,6 +90,8 @@ def _in_other_units(number: str, step: str, known: frozenset[str]) -> bool:
     value = Fraction(number)
     if value.denominator != 1:
         return _decimal(value * 100) in known
+    if _SHARE.search(step) and _decimal(value / 100) in known:
+        return True
     return bool(_TIME.search(step)) and (_decimal(value * 60) in known or _decimal(value / 60) in known)
 
 

@@ -58,6 +58,8 @@ def test_the_same_in_other_units_is_no_divergence():
     assert divergence(steps_of(wrong.replace("minutes", "apples")), right, "2 and 3") == FirstError(
         0, Source.DIVERGENCE
     )
+    share = "percent = 50\n\n12 * 50 = 610.\n\nThe answer is 610."  # a sibling says 0.5
+    assert divergence(steps_of(share), ["0.50 * 12 = 6."] * 3, "Half of 12.") == FirstError(1, Source.DIVERGENCE)
     long = f"That is {'9' * 5000} minutes.\n\nThe answer is 365."
     assert divergence(steps_of(long), right, "2 and 3") == FirstError(0, Source.DIVERGENCE)
 
