@@ -1,16 +1,17 @@
 """Where a wrong trace first goes wrong: each locator against known first errors, beside two baselines.
 
-Three measures, over the sets beside the repository (``--datasets``):
+Four measures, over the sets beside the repository (``--datasets``):
 
 * planted: right recorded solutions, corrupted at a known step (a result or an input changed, and carried on), with the other
   right solutions of the same problem as siblings; and as many untouched right ones.
+* programs: right recorded solutions that compute, with a name misspelt or a printed number changed.
 * real labels: BIG-Bench-Mistake (first mistakes by hand) and PRMBench (edited PRM800K solutions; the sibling is the original).
 * rollouts: the binary search of OmegaPRM over the simulated policy, beside its closed form (algorithms §2.10), and the cost.
 
 ``exact`` is the share of wrong traces whose first wrong step was named, ``precision`` that among those where a step was
 named, ``at/after`` the share of the named steps that lie at or after it, ``alarms`` the share of right traces where one was. F1 is ProcessBench's: the harmonic mean of ``exact`` and 1 - ``alarms``.
 
-    python benchmarks/first_error.py [--planted 2000] [--rollouts 2000] [--datasets FOLDER]
+    python benchmarks/first_error.py [--planted 2000] [--programs 300] [--rollouts 2000] [--datasets FOLDER]
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import random
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,11 @@ from tracemill.tasks.segment import segment
 from tracemill.tasks.steps.arithmetic import first_false_equation
 from tracemill.tasks.steps.base import FirstError, Steps, consensus
 from tracemill.tasks.steps.divergence import divergence
+from tracemill.tasks.steps.execution import first_failing_step
 from tracemill.tasks.steps.monte_carlo import Count, first_wrong_step
 from tracemill.tasks.steps.rollouts import Rollouts
+from tracemill.verifiers.base import Candidate
+from tracemill.verifiers.code.steps import blocks, check, execution
 
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 RESULT = re.compile(r"=[ \t$]*(\d+)(?![\d.,/])")
@@ -128,6 +132,43 @@ def corrupted(text: str, spans: Sequence[tuple[int, int]], rng: random.Random) -
     return (changed, index) if len(segment(changed)[0]) == len(spans) else None
 
 
+def programs(folder: Path, count: int) -> tuple[list[Case], list[Case], list[Case]]:
+    """(planted, untouched, recorded wrong) solutions with programs. A name is misspelt, or what is printed is changed."""
+    wrong: list[Case] = []
+    clean: list[Case] = []
+    real: list[Case] = []
+    for row in rows(folder / "gsm8k_model_outputs" / "outputs.jsonl.gz"):
+        text = row["output"]
+        found = blocks(text)
+        if not found:
+            continue
+        if not row["correct"]:
+            real.append(Case(steps_of(text), None))
+            continue
+        block = found[0]
+        place = text.rfind("print(", block.place, text.find("\n```", block.place))
+        if len(wrong) == count or block.said is None or place < 0 or not re.search(r"\d", block.said):
+            continue
+        if len(wrong) % 2:
+            place = block.said_place
+            changed = text[:place] + re.sub(r"\d", lambda m: str((int(m[0]) + 1) % 10), text[place:], count=1)
+        else:
+            changed = text[:place] + "print(no_" + text[place + len("print(") :]
+        wrong.append(Case(steps_of(changed), steps_of(changed).at(place)))
+        clean.append(Case(steps_of(text), None))
+    return wrong, clean, real
+
+
+def steps_of(text: str) -> Steps:
+    spans, segmenter = segment(text)
+    return Steps("", text, tuple(spans), segmenter)
+
+
+def by_execution(case: Case) -> int | None:
+    verifier = execution()
+    return step_of(first_failing_step(case.steps, check(Candidate("", case.steps.text, None), verifier.config)))
+
+
 def joined(parts: Sequence[str]) -> Steps:
     """Given steps as one text."""
     spans, position, text = [], 0, ""
@@ -160,12 +201,14 @@ def prm_bench(folder: Path) -> tuple[list[Case], list[Case]]:
     return wrong, clean
 
 
-def measure(name: str, wrong: Sequence[Case], clean: Sequence[Case], least: int) -> None:
+def measure(
+    name: str, wrong: Sequence[Case], clean: Sequence[Case], least: int, more: Mapping[str, Locate] | None = None
+) -> None:
     print(f"\n{name}: {len(wrong):,} wrong and {len(clean):,} right traces")
     print(
         f"{'locator':<24}{'exact':>8}{'named':>8}{'precision':>11}{'at/after':>10}{'early':>8}{'late':>8}{'alarms':>8}{'F1':>8}"
     )
-    for locator, locate in locators(least).items():
+    for locator, locate in {**(more or {}), **locators(least)}.items():
         said = [(locate(case), case.error or 0) for case in wrong]
         named = [(step, error) for step, error in said if step is not None]
         exact = sum(step == error for step, error in named)
@@ -287,6 +330,10 @@ def main() -> None:
     if not (options.datasets / "gsm8k_model_outputs").exists():
         sys.exit(f"no recorded solutions below {options.datasets}: name the folder with --datasets")
     measure("planted in recorded GSM8K solutions", *planted(options.datasets, options.planted), least=3)
+    planted_programs, clean, real = programs(options.datasets, options.programs)
+    measure("planted in recorded programs", planted_programs, clean, 3, {"execution": by_execution})
+    named = sum(by_execution(case) is not None for case in real)
+    print(f"(of {len(real)} recorded wrong solutions with programs, execution names a step in {named})")
     big = big_bench(options.datasets)
     measure("BIG-Bench-Mistake", *big, least=1)
     tasks = Counter(case.error is None for cases in big for case in cases)

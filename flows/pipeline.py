@@ -28,9 +28,10 @@ from tracemill.tasks.plan import Attempts, Plan, Shard, plan
 from tracemill.tasks.provenance import commit_policy, invocation
 from tracemill.tasks.reporting.listener import Listener, NullListener
 from tracemill.tasks.sampling import Budget, Sampler
-from tracemill.tasks.sanity import check_problems
+from tracemill.tasks.sanity import check_problems, options_of
 from tracemill.tasks.sources import Loaded, load_problems
 from tracemill.tasks.steps.asking import look
+from tracemill.tasks.steps.execution import execute
 from tracemill.tasks.steps.locators import build_locators
 from tracemill.tasks.store import RunStore
 from tracemill.tasks.store.history import refuse_other
@@ -224,6 +225,8 @@ async def _mine(
     """Ask about the steps of the run's traces, where the recipe does, mine what is then known, and score it where it names who."""
     if recipe.mining is None:
         return
+    if recipe.mining.execute:
+        await execute(run, labeller.pool, problems, options_of(recipe.verifiers), listener)
     for locator in build_locators(recipe, labeller, engine_home()):
         await look(run, locator, problems, listener, budget)
     await mine(run, recipe.mining, recipe.views.validation, labeller.of_texts, listener)

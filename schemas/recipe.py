@@ -230,6 +230,7 @@ class MiningSpec(_Model):
         None, description="measures ignore_index and seam_surprisal; without one they are unmeasured"
     )
     waive: list[str] = Field(default_factory=list, description="checks that may be unmeasured in what is published")
+    execute: bool = Field(False, description="run the programs in the steps of wrong traces, in the sandbox")
     rollouts: RolloutSpec | None = Field(None, description="step labels by rolling out; {} for the defaults")
     judge: StepJudgeSpec | None = Field(None, description="first errors as a model sees them; {} for the defaults")
 

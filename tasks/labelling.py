@@ -67,7 +67,7 @@ class Labeller:
         apart: frozenset[str] = frozenset(),
         recheck: float = SHARE,
     ) -> None:
-        self._run, self._pool, self._listener = run, pool, listener
+        self._run, self.pool, self._listener = run, pool, listener
         self._recheck, self._flagged = recheck, _flagged(run)
         self._problems = {problem.problem_id: problem for problem in problems}
         self._extra = [spec.kind for spec in specs if spec.all_problems and spec.kind not in OPINIONS]
@@ -78,7 +78,7 @@ class Labeller:
 
     async def judge(self, candidate: Candidate, verifier: str) -> Judgement:
         """One response, for a strategy that decides by it; nothing is stored."""
-        verdicts = await self._pool.verify(await self._trusted(verifier), [candidate])
+        verdicts = await self.pool.verify(await self._trusted(verifier), [candidate])
         return verdicts[0].judgement
 
     async def prove(self) -> None:
@@ -92,7 +92,7 @@ class Labeller:
             async with self._proving:
                 if name not in self.canaries:
                     suite = find_suite(verifier)
-                    self.canaries[name] = await prove(self._pool, verifier, suite) if suite else None
+                    self.canaries[name] = await prove(self.pool, verifier, suite) if suite else None
         report = self.canaries[name]
         if report is not None and not report.passed:
             raise CanaryError(report)
@@ -199,7 +199,7 @@ class Labeller:
 
     async def verdicts(self, name: str, traces: pa.Table, recheck: float = 0.0) -> list[Verdict]:
         """What the verifier ``name`` says of ``traces`` (columns ``COLUMNS``), the share ``recheck`` asked twice."""
-        return await verify_checked(self._pool, await self._trusted(name), self._candidates(traces), recheck)
+        return await verify_checked(self.pool, await self._trusted(name), self._candidates(traces), recheck)
 
     async def of_texts(self, texts: pa.Table) -> list[Verdict]:
         """What the verifiers of their problems say of texts that are no traces (columns ``COLUMNS``); nothing is stored."""

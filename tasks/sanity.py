@@ -39,7 +39,7 @@ async def check_problems(
     asked = [problem for problem in problems if problem.verifier == CODE]
     if not asked or not recipe.sanity.enabled:
         return
-    verifier = sanity(_options(recipe.verifiers), recipe.sanity.mutants, recipe.sanity.threshold)
+    verifier = sanity(options_of(recipe.verifiers), recipe.sanity.mutants, recipe.sanity.threshold)
     judged, flagged = _judged(run, verifier), _flagged(run)
     owed = [problem for problem in asked if problem.problem_id not in judged]
     if not owed:
@@ -52,7 +52,7 @@ async def check_problems(
         listener.advance(STAGE, len(shard))
 
 
-def _options(specs: Sequence[VerifierSpec]) -> dict[str, object]:
+def options_of(specs: Sequence[VerifierSpec]) -> dict[str, object]:
     """The options that the recipe gives the candidates' verifier."""
     for spec in specs:
         if spec.kind == CODE:

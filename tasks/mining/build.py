@@ -36,8 +36,8 @@ PAIRS: Final = "mine:pairs"
 #: Of the rules in this package; a build by other rules is another build.
 VERSION: Final = 2
 
-#: Keys of the recipe for what is asked before mining begins, and is read as labels.
-ASKED: Final = {"rollouts", "judge", "scorer"}
+#: Keys of the recipe for what is looked at or asked before mining begins, and is read as labels.
+ASKED: Final = {"execute", "rollouts", "judge", "scorer"}
 
 Row = dict[str, Any]
 

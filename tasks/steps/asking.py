@@ -152,7 +152,15 @@ async def look(
 
     ``budget`` is the run's, beside the locator's own. The engine is started only where something is owed.
     """
-    groups = _owed(run, locator, {problem.problem_id: problem for problem in problems})
+    groups = owed(
+        run,
+        locator.stage,
+        locator.source,
+        {problem.problem_id: problem for problem in problems},
+        steps=locator.steps,
+        traces=locator.traces,
+        right=locator.right,
+    )
     if not groups:
         return 0
     shards = [groups[start : start + SHARD] for start in range(0, len(groups), SHARD)]
@@ -204,22 +212,31 @@ async def _one(locator: Locator, group: Group, asking: Asking) -> Found | None:
         return None
 
 
-def _owed(run: RunStore, locator: Locator, problems: Mapping[str, Problem]) -> list[Group]:
-    """By problem, the traces that the locator's source has neither labelled nor given up."""
+def owed(
+    run: RunStore,
+    stage: str,
+    source: Source,
+    problems: Mapping[str, Problem],
+    *,
+    steps: int,
+    traces: int,
+    right: bool,
+) -> list[Group]:
+    """By problem, the traces that ``source`` has neither labelled nor, at ``stage``, given up."""
     labels, drops = run.read("step_labels", ["trace_id", "source"]), run.read("drops", ["subject_id", "stage"])
     columns = (labels["trace_id"].to_pylist(), labels["source"].to_pylist())
-    done = {trace for trace, source in zip(*columns, strict=True) if source == locator.source.value}
+    done = {trace for trace, by in zip(*columns, strict=True) if by == source.value}
     columns = (drops["subject_id"].to_pylist(), drops["stage"].to_pylist())
-    done |= {subject for subject, stage in zip(*columns, strict=True) if stage == locator.stage}
-    settings = {"steps": locator.steps, "traces": locator.traces, "right": locator.right}
+    done |= {subject for subject, at in zip(*columns, strict=True) if at == stage}
+    settings = {"steps": steps, "traces": traces, "right": right}
     groups: dict[str, list[Subject]] = {}
     with connect([run]) as connection:
         for batch in connection.sql(_LOOKED_AT, params=settings).to_arrow_reader(1024):
             for row in batch.to_pylist():
                 if row["trace_id"] not in done and row["problem_id"] in problems:
                     spans = tuple((span["start"], span["end"]) for span in row["steps"])
-                    steps = Steps(row["trace_id"], row["text"], spans, row["segmenter"])
-                    groups.setdefault(row["problem_id"], []).append(Subject(steps, row["good"]))
+                    subject = Subject(Steps(row["trace_id"], row["text"], spans, row["segmenter"]), row["good"])
+                    groups.setdefault(row["problem_id"], []).append(subject)
     return [Group(problems[problem], tuple(subjects)) for problem, subjects in groups.items()]
 
 

@@ -274,3 +274,41 @@ def test_a_killed_stage_pays_twice_only_for_what_was_in_flight(tmp_path: Path, s
     assert len(once) == run.read("requests").num_rows
     assert sum(once.values()) - len(once) <= in_flight * 100 // 20 + in_flight
     assert labels(run, "mc_search")
+
+
+async def test_programs_in_wrong_traces_are_executed_once(tmp_path: Path) -> None:
+    texts = [
+        "First.\n\n```python\nprint(3 + 4)\n```\n\nSo \\boxed{7}.",
+        "First.\n\n```python\nprint(3 + four)\n```\n\nSo \\boxed{8}.",
+        "First.\n\n```python\nprint(3 + 5)\n```\n\nSo \\boxed{8}.",
+        "First.\n\nI say 9.\n\nSo \\boxed{9}.",
+    ]
+    texts += [
+        f"First.\n\n```python\nprint(3 + 4)\n```\n\n{so} \\boxed{{7}}." for so in ("Hence", "Then", "Thus", "This is")
+    ]
+    rows = [{"prompt": "What is 3 + 4?", "gold": "7", "model": "m", "output": text} for text in texts]
+    source = tmp_path / "solutions.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    made = ImportRecipe.model_validate(
+        {
+            "name": "programs",
+            "files": [str(source)],
+            "format": "columns",
+            "mining": {"execute": True, "make": []},
+            "verifier_workers": 1,
+        }
+    )
+    run = await import_traces(made, str(tmp_path / "run"))
+    traces = {row["trace_id"]: row["text"] for row in run.read("traces").to_pylist()}
+    found = {traces[trace]: rows for trace, rows in labels(run, "execution").items()}
+    assert {text: [(row["step"], row["label"]) for row in rows] for text, rows in found.items()} == {
+        texts[1]: [(1, "wrong")]
+    }
+    silent = {
+        traces[row["subject_id"]]: row["reason"] for row in run.read("drops").to_pylist() if row["stage"] == "execute"
+    }
+    assert silent == {texts[2]: "runs", texts[3]: "no_program"}
+    errors = {traces[row["wrong_id"]]: row["first_error_source"] for row in run.read("pairs").to_pylist()}
+    assert errors[texts[1]] == "execution"
+    before = counts(run)
+    assert counts(await import_traces(made, str(tmp_path / "run"))) == before
