@@ -20,6 +20,7 @@ from tracemill.tasks.engines.simulated import SimulatedEngine
 from tracemill.tasks.search.deepconf import threshold, weighted_vote
 from tracemill.tasks.search.rows import tree_of
 from tracemill.tasks.store import RunStore
+from tracemill.tasks.strategies.deepconf import Settings
 from tracemill.verifiers.equivalence import normal_form
 from tracemill.verifiers.extract import extract
 
@@ -53,7 +54,7 @@ def recipe(engine: dict[str, Any] | None = None, template: dict[str, Any] | None
     return Recipe.model_validate(
         {
             "name": "sure",
-            "problems": [{"kind": "reasoning_gym", "family": "chain_sum", "size": 6}],
+            "problems": [{"kind": "reasoning_gym", "family": "chain_sum", "size": 4}],
             "engine": engine or {"kind": "simulated", "simulation": SIMULATION},
             "template": template or {},
             "sampling": {"max_tokens": 400},
@@ -111,8 +112,8 @@ def test_a_stopped_trace_stays_in_the_tree_with_its_text_and_is_never_an_attempt
 def test_the_attempt_is_what_the_sure_traces_vote_for(run):
     traces = rows(run, "traces")
     attempts = {row["tree_id"]: row for row in traces if row["kind"] == "sample"}
-    assert len(attempts) == 6
-    assert sum(row["kind"] == "rollout" for row in traces) == len(traces) - 6
+    assert len(attempts) == 4
+    assert sum(row["kind"] == "rollout" for row in traces) == len(traces) - 4
     for row, tree in trees_of(run):
         votes = []
         for node in tree.root.children:
@@ -136,7 +137,7 @@ def test_the_threshold_is_that_of_the_warm_up_and_is_kept_with_the_tree(tmp_path
             assert (node.prune_reason == "low_confidence") == (node.value < least)
     assert {request.sampling.confidence for request in Watched.asked} == {5}
     whole = [r for r in Watched.asked if r.sampling.max_tokens == 400]
-    assert len(whole) == 6 * 8
+    assert len(whole) == 4 * 8
     assert all(r.sampling.max_tokens <= 32 for r in Watched.asked if r not in whole)
 
 
@@ -155,7 +156,7 @@ def test_a_run_killed_anywhere_resumes_to_the_same_tables_and_pays_once(run, tmp
 
 def test_offline_every_trace_is_whole_and_the_surest_of_them_vote(tmp_path, watched):
     run = made(tmp_path / "a", recipe(online=False, keep=25, budget=12))
-    assert len(Watched.asked) == 6 * 12
+    assert len(Watched.asked) == 4 * 12
     for row, tree in trees_of(run):
         assert json.loads(row["budgets"])["confidence"] is None
         ends = tree.root.children
@@ -167,7 +168,7 @@ def test_offline_every_trace_is_whole_and_the_surest_of_them_vote(tmp_path, watc
 
 def test_where_the_vote_is_settled_nothing_more_is_asked(tmp_path, watched):
     made(tmp_path / "a", recipe({"kind": "simulated", "simulation": {**SIMULATION, "success": 1.0}}, share=0.95))
-    assert len(Watched.asked) == 6 * 8
+    assert len(Watched.asked) == 4 * 8
 
 
 def test_a_failed_request_costs_its_trace_alone(tmp_path, watched):
@@ -196,9 +197,9 @@ def test_a_server_that_gives_no_candidates_is_one_clear_error(tmp_path, watched)
         ({"keep": 0}, "keep is a percentage"),
     ],
 )
-def test_a_wrong_parameter_is_one_clear_error(tmp_path, parameters, said):
+def test_a_wrong_parameter_is_one_clear_error(parameters, said):
     with pytest.raises(UsageError, match=said):
-        made(tmp_path / "a", recipe(**parameters))
+        Settings.of(parameters)
 
 
 def test_over_the_wire_chunks_go_on_from_the_text_and_an_engine_that_cannot_is_refused(tmp_path, standin):

@@ -64,7 +64,7 @@ def recipe(**parameters: Any) -> Recipe:
         {
             "name": "rewrites",
             "problems": [
-                {"kind": "reasoning_gym", "family": "chain_sum", "size": 8, "options": {"min_terms": 2, "max_terms": 2}}
+                {"kind": "reasoning_gym", "family": "chain_sum", "size": 4, "options": {"min_terms": 2, "max_terms": 2}}
             ],
             "engine": {
                 "kind": "simulated",
