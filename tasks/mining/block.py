@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,9 @@ from tracemill.tasks.mining.feedback import feedback
 from tracemill.tasks.mining.sampling import gumbel
 from tracemill.tasks.steps.base import FirstError
 
+#: Verifiers of programs and proofs: their numbers are no results, and two right ones need not share any.
+PROGRAMS: Final = frozenset({"code", "lean"})
+
 Row = dict[str, Any]
 
 
@@ -27,6 +30,7 @@ class Block:
         self.ids: list[str] = block["trace_id"].to_pylist()
         self.problems: list[str] = block["problem_id"].to_pylist()
         self.policies: list[str] = block["policy_id"].to_pylist()
+        self.verifiers: list[str] = block["verifier"].to_pylist()
         self.reasons: list[str | None] = block["reason"].to_pylist()
         self.evidence: list[str | None] = block["evidence"].to_pylist()
         self.good = block["good"].to_numpy()
@@ -58,7 +62,8 @@ class Block:
         self, row: int, rights: Sequence[int], prompt: str, errors: Mapping[str, Sequence[FirstError]]
     ) -> Located:
         """What can be told of a wrong attempt's first error."""
-        siblings = [self.attempt(right).text for right in rights[:SIBLINGS]]
+        worded = self.verifiers[row] not in PROGRAMS
+        siblings = [self.attempt(right).text for right in rights[:SIBLINGS]] if worded else []
         steps = self.attempt(row).steps
         return locate(steps, siblings, prompt, self.evidence[row] or "{}", errors.get(self.ids[row], ()))
 

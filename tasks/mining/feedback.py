@@ -24,6 +24,8 @@ def feedback(reason: str, evidence: str, gold: str | None = None) -> str:
     found: Mapping[str, Any] = json.loads(evidence or "{}")
     answer = found.get("answer")
     told = [_text(found[name]) for name in TOLD if found.get(name)]
+    if "raised" in reason and isinstance(found.get("got"), str):
+        told.append(found["got"])  # what the exception said; a wrong value would need the hidden test beside it
     if isinstance(answer, str) and len(answer) <= ANSWER and "\n" not in answer:
         parts = [f"The answer {answer} is not correct.", *told]
     else:

@@ -43,3 +43,12 @@ def test_the_gold_answer_is_never_told(gold, reason, error):
 
 def test_a_long_one_is_cut():
     assert len(feedback("x", json.dumps({"error": "e" * 9000}))) == LONGEST
+
+
+def test_what_a_program_raised_is_told_and_the_hidden_test_is_not():
+    evidence = json.dumps(
+        {"args": "[3]", "got": "name 'f' is not defined", "source": "candidate(3) == [3, 5]", "test": 0}
+    )
+    said = feedback("in a test: raised NameError", evidence)
+    assert said == "This attempt is not correct: in a test: raised NameError.\nname 'f' is not defined"
+    assert feedback("a wrong value", evidence) == "This attempt is not correct: a wrong value."

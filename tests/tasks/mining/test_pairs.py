@@ -253,6 +253,14 @@ def test_a_pair_knows_the_first_wrong_step_and_who_says_so(maker, problem_of, sp
     assert {r["source"] for r in labels if r["trace_id"] == found[0]} == {"arithmetic", "divergence", "consensus"}
 
 
+def test_the_numbers_of_programs_and_proofs_are_no_results(maker, problem_of, spec):
+    run = maker.start()
+    texts = [("x = 1\n\nreturn x * 90", "incorrect"), *((f"return {n}\n\nreturn {n + 1}", "correct") for n in range(4))]
+    maker.add(run, problem_of(), [{"text": t, "outcome": o, "verdict": {"verifier": "code"}} for t, o in texts])
+    mined(run, spec(), 0.0)
+    assert {row["first_error_step"] for row in rows(run) if row["kind"] == "ic"} == {None}
+
+
 def test_a_right_answer_by_a_wrong_process_is_found_wherever_it_is(maker, problem_of, spec):
     run = maker.start()
     found = maker.add(
