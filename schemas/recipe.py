@@ -215,8 +215,9 @@ class MiningSpec(_Model):
     controls: float = Field(0.2, ge=0, le=0.9, description="share of right attempts that are to stay as they are")
     same_policy: bool = Field(True, description="both attempts by the same policy")
     round_gap: int = Field(1, ge=0, description="most rounds between the two attempts")
-    make: list[Literal["splices", "preferences", "turns", "selections", "critiques"]] = Field(
-        ["splices", "preferences", "turns", "selections", "critiques"], description="what is made beside the pairs"
+    make: list[Literal["splices", "preferences", "siblings", "turns", "chains", "selections", "critiques"]] = Field(
+        ["splices", "preferences", "siblings", "turns", "chains", "selections", "critiques"],
+        description="what is made beside the pairs",
     )
     splices_per_problem: int = Field(4, ge=1, description="most splices, and as many controls")
     detours: float = Field(0.4, ge=0, lt=1, description="chance that a splice has one more detour")
@@ -224,6 +225,7 @@ class MiningSpec(_Model):
         0.0, ge=0, le=0.2, description="share of splices that may be cut where no error is verified"
     )
     turns_per_problem: int = Field(2, ge=1, description="most repair conversations")
+    chain_turns: int = Field(5, ge=3, le=16, description="most attempts of a chain of repairs")
     selections_per_problem: int = Field(1, ge=1, description="most groups to select from")
     on_policy_share: float = Field(0.9, ge=0, le=1, description="fewest pairs on policy for the set to be published")
     scorer: ScorerSpec | None = Field(

@@ -354,7 +354,7 @@ _ALL = [
             _req("turn_id", _S),
             _req(
                 "kind", _S
-            ),  # repair: an attempt, what was wrong with it, a better one | selection: which of several is right
+            ),  # repair: an attempt, what was wrong with it, a better one | chain: several attempts | selection: which of several is right
             _req("problem_id", _S),
             _req(
                 "subject_ids", pa.list_(_S)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import duckdb
@@ -21,6 +22,7 @@ from tracemill.tasks.mining.attempts import Pool, pooled
 from tracemill.tasks.mining.errors import arithmetic_errors, told_errors
 from tracemill.tasks.mining.made import Verify, rows_of, spliced
 from tracemill.tasks.mining.pairs import mine_block
+from tracemill.tasks.mining.trees import PART, sibling_rows, trees_of
 from tracemill.tasks.queries import connect
 from tracemill.tasks.reporting.listener import Listener
 from tracemill.tasks.store import Commit, Funnel, RunStore
@@ -32,9 +34,10 @@ from tracemill.verifiers.verdicts import verdict_table
 
 STAGE: Final = MINE
 PAIRS: Final = "mine:pairs"
+SIBLINGS: Final = "mine:siblings"
 
 #: Of the rules in this package; a build by other rules is another build.
-VERSION: Final = 2
+VERSION: Final = 3
 
 #: Keys of the recipe for what is looked at or asked before mining begins, and is read as labels.
 ASKED: Final = {"execute", "rollouts", "judge", "scorer"}
@@ -85,8 +88,21 @@ async def mine(
                     writer.write(tables, funnels, verdicts)
                 if listener is not None:
                     listener.advance(STAGE, block.num_rows)
+            if "siblings" in spec.make:
+                _mine_trees(connection, split_of, writer)
             writer.close()
     return writer.commits
+
+
+def _mine_trees(connection: duckdb.DuckDBPyConnection, split_of: Mapping[str, str], writer: _Writer) -> None:
+    """The preferences between siblings, some trees a part."""
+    trees = trees_of(connection)
+    while part := list(islice(trees, PART)):
+        if not writer.has_next():
+            found = [sibling_rows(nodes, split_of[nodes[0]["problem_id"]]) for nodes in part]
+            told = sum(map(bool, found))
+            funnel = Funnel(SIBLINGS, len(found), told, {"no_sides": len(found) - told} if told < len(found) else {})
+            writer.write({"preferences": [row for rows in found for row in rows]}, [funnel])
 
 
 class _Writer:

@@ -36,6 +36,9 @@ def rows_of(drawn: Sequence[Drawn], spec: MiningSpec, asked: Asked) -> dict[str,
         if "turns" in spec.make and one.pairs:
             before = asked(one.pairs[0].wrong.template_id, one.problem_id)
             made["turns"] += turns.repairs(one, before, spec.turns_per_problem)
+        if "chains" in spec.make and one.pairs:
+            before = asked(one.pairs[0].wrong.template_id, one.problem_id)
+            made["turns"] += turns.chain(one, before, spec.chain_turns)
         if "selections" in spec.make:
             made["turns"] += selections.selections(one, spec.seed, spec.selections_per_problem)
         if "critiques" in spec.make:

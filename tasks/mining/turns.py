@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracemill.schemas import ids
-from tracemill.tasks.mining.drawn import Drawn
+from tracemill.tasks.mining.drawn import Drawn, Pair
 
 REPAIR: Final = "repair"
+CHAIN: Final = "chain"
 TAU: Final = 0.5
 AGAIN: Final = "Find the mistake and solve the problem again."
 
@@ -44,7 +45,25 @@ def repairs(drawn: Drawn, asked: Messages, most: int) -> list[Row]:
     return rows
 
 
-def conversations(drawn: Drawn, asked: Messages, turns: Sequence[Turn], on_policy: bool) -> list[Row]:
+def chain(drawn: Drawn, asked: Messages, most: int) -> list[Row]:
+    """The turns of one conversation through the wrong attempts of the pairs, the one nearest to its correction last, to that
+    correction: at most ``most`` attempts, and none where there are not two wrong ones.
+    """
+    nearest: dict[str, Pair] = {}
+    for pair in drawn.pairs:
+        nearest.setdefault(pair.wrong.trace_id, pair)
+    pairs = list(nearest.values())[: most - 1][::-1]
+    if len(pairs) < 2:
+        return []
+    right = pairs[-1].right
+    turns = [Turn(pair.wrong.trace_id, pair.wrong.text, 0.0, pair.feedback) for pair in pairs]
+    on_policy = all(pair.wrong.near(right) for pair in pairs)
+    return conversations(drawn, asked, [*turns, Turn(right.trace_id, right.text, 1.0, "")], on_policy, CHAIN)
+
+
+def conversations(
+    drawn: Drawn, asked: Messages, turns: Sequence[Turn], on_policy: bool, kind: str = REPAIR
+) -> list[Row]:
     """A row for every turn after the first, up to the first success: the turns so far, the last one to be learned."""
     rows, messages = [], [dict(message) for message in asked]
     for place, turn in enumerate(turns):
@@ -53,8 +72,8 @@ def conversations(drawn: Drawn, asked: Messages, turns: Sequence[Turn], on_polic
             shown = [earlier.trace_id for earlier in turns[: place + 1]]
             rows.append(
                 {
-                    "turn_id": ids.digest("turn", REPAIR, shown),
-                    "kind": REPAIR,
+                    "turn_id": ids.digest("turn", kind, shown),
+                    "kind": kind,
                     "problem_id": drawn.problem_id,
                     "subject_ids": shown,
                     "messages": list(messages),

@@ -84,6 +84,11 @@ JOIN traces c ON c.trace_id = p.chosen_id JOIN traces r ON r.trace_id = p.reject
     "step_preference": """
 SELECT p.*, c.template_id, c.text AS good, r.text AS bad, c.steps AS good_steps, r.steps AS bad_steps FROM preferences p
 JOIN traces c ON c.trace_id = p.chosen_id JOIN traces r ON r.trace_id = p.rejected_id WHERE p.kind = 'step'
+UNION ALL BY NAME
+SELECT p.*, NULL::VARCHAR AS template_id, c.step AS good, r.step AS bad FROM preferences p
+JOIN nodes c ON c.tree_id = split_part(p.chosen_id, ':', 1) AND c.node_id = split_part(p.chosen_id, ':', 2)
+JOIN nodes r ON r.tree_id = split_part(p.rejected_id, ':', 1) AND r.node_id = split_part(p.rejected_id, ':', 2)
+WHERE p.kind = 'sibling'
 """,
     "unpaired": """
 WITH sides AS (
@@ -172,6 +177,9 @@ def _preference(row: Row, prompts: Prompts) -> Row | str:
 
 def _step_preference(row: Row, prompts: Prompts) -> Row | str:
     before, prefill = asked(row, prompts)
+    if row["kind"] == "sibling":
+        sides = {s: _said(row["prefix"] + row[step]) for s, step in (("chosen", "good"), ("rejected", "bad"))}
+        return {**row, "prompt": before, **sides}
     start = len(row["prefix"])
     sides = {}
     for side, text, steps in (("chosen", "good", "good_steps"), ("rejected", "bad", "bad_steps")):

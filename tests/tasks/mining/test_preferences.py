@@ -13,7 +13,7 @@ from tracemill.tasks.mining.critiques import CORRECT, INCORRECT, copies, critiqu
 from tracemill.tasks.mining.drawn import Attempt, Drawn, Pair
 from tracemill.tasks.mining.preferences import OUTCOME, STEP, preferences, siblings, step_prefix
 from tracemill.tasks.mining.selections import selections
-from tracemill.tasks.mining.turns import AGAIN, Turn, conversations, repairs, weight
+from tracemill.tasks.mining.turns import AGAIN, CHAIN, Turn, chain, conversations, repairs, weight
 from tracemill.tasks.segment import segment
 from tracemill.tasks.steps.base import FirstError, Source, Steps
 
@@ -81,6 +81,20 @@ def test_a_repair_is_the_attempt_the_finding_and_the_right_one():
     assert "7" not in row["messages"][2]["content"]
     assert row["weight"] == 1.0
     assert asked == [{"role": "user", "content": "What is 3 + 4?"}]
+
+
+def test_a_chain_goes_through_the_wrong_attempts_to_the_correction_of_the_nearest():
+    """§2.25: a row for every turn after the first, each with its weight; exp((0 - 1) / 0.5) of one that is wrong again."""
+    asked = [{"role": "user", "content": "What is 3 + 4?"}]
+    rows = chain(drawn(pair(0), pair(1), pair(1), pair(2)), asked, most=3)
+    assert [row["subject_ids"] for row in rows] == [["t_wrong1", "t_wrong0"], ["t_wrong1", "t_wrong0", "t_right0"]]
+    assert [row["weight"] for row in rows] == [pytest.approx(0.1353, abs=1e-4), 1.0]
+    assert {row["kind"] for row in rows} == {CHAIN}
+    assert [m["role"] for m in rows[-1]["messages"]] == ["user", *["assistant", "user"] * 2, "assistant"]
+    assert not any("7" in m["content"].partition(AGAIN)[0] for m in rows[-1]["messages"][2:5:2])
+    assert not {row["turn_id"] for row in rows} & {r["turn_id"] for r in repairs(drawn(pair(0)), asked, 1)}
+    assert len(chain(drawn(*(pair(n) for n in range(9))), asked, most=5)) == 4
+    assert chain(drawn(pair(0), pair(0)), asked, most=5) == []
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
