@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tracemill.flows.pipeline import import_traces
-from tracemill.schemas.recipe import ImportRecipe
+from tracemill.schemas.errors import EngineError, UsageError
+from tracemill.schemas.recipe import ImportRecipe, MiningSpec
 from tracemill.tasks.inspect import show_id
 from tracemill.tasks.queries import connect
+from tracemill.tasks.reporting.summary import summarise, to_markdown
 from tracemill.tasks.store import RunStore
 from tracemill.tasks.tokenizer import load_tokenizer
 from tracemill.tasks.views.learning import CHECK, SCHEMAS
@@ -138,3 +140,37 @@ async def test_the_funnel_of_every_mined_set_adds_up(run):
         into, out, lost = stages[stage]
         assert into == out + lost, stage
     assert stages["mine:pairs"][0] == 84
+
+
+def scored(solutions: Path, url: str) -> ImportRecipe:
+    engine = {"kind": "openai", "base_url": url, "model": "standin"}
+    mining = {"scorer": {"engine": engine, "tokenizer": "local"}}
+    return recipe(solutions).model_copy(update={"mining": MiningSpec.model_validate(mining)})
+
+
+async def test_a_finished_run_is_scored_when_a_server_is_named_and_never_twice(run, solutions, standin, tmp_path):
+    log = tmp_path / "asked.jsonl"
+    named = scored(solutions, standin("--log", str(log)))
+    mined = len(run.commits("mine"))
+    again = await import_traces(named, run.path)
+    assert len(again.commits("mine")) == mined  # only the scores are new
+    found = {check.name: check.status for check in summarise(again).checks}
+    assert "unmeasured" not in found.values()
+    asked = len(log.read_text().splitlines())
+    assert 0 < asked <= len(again.read("scores"))
+    shown = to_markdown(summarise(again))
+    assert "seam\\_surprisal" in shown
+    assert "splices stay" in shown
+    await import_traces(named, run.path)
+    assert len(log.read_text().splitlines()) == asked
+
+
+async def test_a_server_that_cannot_score_ends_the_run_with_the_reason_and_what_was_mined_stays(
+    run, solutions, standin
+):
+    mined = len(run.commits("mine"))
+    with pytest.raises(EngineError, match="no log-probabilities of the prompt"):
+        await import_traces(scored(solutions, standin("--no-prompt-logprobs")), run.path)
+    with pytest.raises(UsageError, match="no log-probabilities of a text"):
+        await import_traces(scored(solutions, standin("--owner", "llamacpp")), run.path)
+    assert len(RunStore.open(run.path).commits("mine")) == mined
