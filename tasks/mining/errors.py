@@ -13,8 +13,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from tracemill.tasks.equations import false_equations
-from tracemill.tasks.steps.arithmetic import step_holding
+from tracemill.tasks.steps.arithmetic import false_places, step_holding
 from tracemill.tasks.steps.base import FirstError, Source, Steps, best, consensus
 from tracemill.tasks.steps.divergence import common_ground, divergence
 from tracemill.tasks.steps.evidence import lean_first_error
@@ -48,7 +47,7 @@ def arithmetic_errors(run: RunStore) -> Iterator[tuple[FirstError, list[Row]]]:
     """(first false equation, its rows of ``step_labels``) of every trace of ``run`` that has one."""
     for batch in table_batches(run, "traces", ["trace_id", "text", "steps", "segmenter"]):
         for row, text in enumerate(batch["text"].to_pylist()):
-            places = false_equations(text) if "=" in text else []
+            places = false_places(text) if "=" in text else []
             if places:
                 steps = _row_steps(batch, row, text)
                 error = step_holding(steps, places)
