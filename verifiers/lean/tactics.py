@@ -199,7 +199,7 @@ class TacticEnvironment:
             "header": apart.text,
             "statement": statement,
             "tactics": list(tactics),
-            "maxHeartbeats": self._heartbeats,
+            "maxHeartbeats": max(self._heartbeats, HEARTBEATS),  # the header is no tactic
         }
         self._lean.ready()
         answer = self._lean.ask(request, START_LIMIT)

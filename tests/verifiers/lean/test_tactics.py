@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracemill.schemas.errors import DataError
-from tracemill.verifiers.lean.tactics import TacticEnvironment, canonical_goals, script
+from tracemill.verifiers.lean.tactics import HEARTBEATS, TacticEnvironment, canonical_goals, script
 
 
 @pytest.fixture
@@ -51,6 +51,15 @@ def test_a_tactic_that_costs_the_process_fails_alone(lean, tactic, timeout):
 def test_a_statement_that_lean_cannot_read_is_a_data_error(lean):
     with pytest.raises(DataError, match="does not elaborate"):
         lean.start("theorem BAD : x")
+
+
+def test_the_heartbeats_of_a_tactic_do_not_bound_the_header(standin, monkeypatch):
+    asked = []
+    with TacticEnvironment(standin, limit=1.0, heartbeats=5) as lean:
+        ask = lean.process.ask
+        monkeypatch.setattr(lean.process, "ask", lambda request, limit: asked.append(request) or ask(request, limit))
+        lean.step(lean.start("theorem t : True", "def f := 1"), ["close"])
+    assert [request["maxHeartbeats"] for request in asked] == [HEARTBEATS, 5]
 
 
 def test_no_tactics_ask_nothing(lean):
