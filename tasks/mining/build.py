@@ -37,7 +37,7 @@ PAIRS: Final = "mine:pairs"
 SIBLINGS: Final = "mine:siblings"
 
 #: Of the rules in this package; a build by other rules is another build.
-VERSION: Final = 3
+VERSION: Final = 4
 
 #: Keys of the recipe for what is looked at or asked before mining begins, and is read as labels.
 ASKED: Final = {"execute", "rollouts", "judge", "scorer"}
