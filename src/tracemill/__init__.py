@@ -3,4 +3,4 @@
 The package is four folders, imported one way only: ``flows -> tasks -> verifiers -> schemas``.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
