@@ -322,6 +322,7 @@ async def rollouts(count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--planted", type=int, default=2000)
+    parser.add_argument("--programs", type=int, default=300, help="recorded programs that get a planted error")
     parser.add_argument(
         "--rollouts", type=int, default=6000, help="simulated texts a cell: 6,000 keep it within 2 points"
     )
