@@ -25,6 +25,8 @@ _BOX: Final = re.compile(r"\\boxed\{([^{}]{1,60})\}")
 _MARKUP: Final = re.compile(
     r"\\[()\[\],;!:]|\\left(?![a-z])|\\right(?![a-z])|\\q?quad|\$|&|\*\*(?=\s|$)|(?<=\s)\*\*(?=\S)"
 )
+#: What the patterns above, and signs that are ASCII, begin with or hold.
+_DRESSED: Final = re.compile(r"[\\$&{]|\*\*")
 _SIGNS: Final = (
     (r"\times", "*"),
     (r"\cdot", "*"),
@@ -34,8 +36,7 @@ _SIGNS: Final = (
     ("·", "*"),
     ("\N{MINUS SIGN}", "-"),
 )
-#: Lines are cut before their breaks, so that their lengths add up to the text's.
-_LINE: Final = re.compile(r"(?=\n)|(?=\\\\)")
+_BREAK: Final = "\\\\"
 _EQUALS: Final = re.compile(r"(?<![=<>!:+\-*/≠≈])=(?!=)")
 _DOUBT: Final = re.compile(
     r"\b(?:not|false|or|if|wrong|incorrect|cannot|impossible|contradict\w*|instead|suppose|assume|mod|remainder)\b|n't|[?≠≈~≡]|\\(?:neq?|approx|equiv|pmod|bmod)",
@@ -81,12 +82,24 @@ Names = dict[str, Fraction | None]
 def false_chain(text: str) -> int | None:
     """The place of the first equals sign of the first line that has a chain with two neighbours that differ."""
     names: Names = {}
-    start = 0
-    for line in _LINE.split(text):
+    for start, line in _lines(text):
         if line.count("=") > (not names) and _has_false(line, names):
             return start + line.index("=")
-        start += len(line)
     return None
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """(place, line) of each line with an equals sign; a line begins with its break, a newline or LaTeX's two backslashes."""
+    start, newline = 0, ""
+    for line in text.split("\n"):
+        if "=" in line:
+            at = start
+            for number, part in enumerate(line.split(_BREAK)):
+                piece = (_BREAK if number else newline) + part
+                yield at, piece
+                at += len(piece)
+        start += len(newline) + len(line)
+        newline = "\n"
 
 
 def _has_false(line: str, names: Names) -> bool:
@@ -95,8 +108,10 @@ def _has_false(line: str, names: Names) -> bool:
         names |= {name: None for name in _SET.findall(line) if name in names}
     if not 1 < count <= _MOST or not _NUMBERED.search(line):
         return False
-    doubted = _DOUBT.search(line) is not None
+    doubted: bool | None = None
     for chain in _chains(_plain(line)):
+        if doubted is None:
+            doubted = _DOUBT.search(line) is not None
         if doubted:
             _forget(chain, names)
         elif _is_false(chain, names):
@@ -105,6 +120,8 @@ def _has_false(line: str, names: Names) -> bool:
 
 
 def _plain(line: str) -> str:
+    if line.isascii() and not _DRESSED.search(line):
+        return line
     for sign, plain in _SIGNS:
         line = line.replace(sign, plain)
     line = _BOX.sub(r" \1 ", _POWER.sub(r"^(\1)", _MARKUP.sub(" ", line)))
