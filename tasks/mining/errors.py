@@ -6,6 +6,7 @@ the other locators look at the wrong attempts that are in a pair.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,16 +14,20 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from tracemill.tasks.steps.arithmetic import false_places, step_holding
+from tracemill.tasks.steps.arithmetic import step_holding
 from tracemill.tasks.steps.base import FirstError, Source, Steps, best, consensus
 from tracemill.tasks.steps.divergence import common_ground, divergence
 from tracemill.tasks.steps.evidence import lean_first_error
 from tracemill.tasks.steps.labels import located
+from tracemill.tasks.steps.reading import read_in_order
 from tracemill.tasks.store import RunStore
 from tracemill.tasks.views.select import table_batches
 
 #: Most right siblings that a wrong attempt is compared with.
 SIBLINGS: Final = 8
+
+#: Bytes of stored traces above which more than one process reads their arithmetic.
+LARGE: Final = 32 << 20
 
 #: Sources whose labels are there before mining begins.
 TOLD: Final = frozenset({Source.EXECUTION, Source.MC_SEARCH, Source.MC, Source.ORACLE, Source.JUDGE, Source.HUMAN})
@@ -45,11 +50,13 @@ def steps_of(trace: str, text: str, spans: Sequence[Mapping[str, int]], segmente
 
 def arithmetic_errors(run: RunStore) -> Iterator[tuple[FirstError, list[Row]]]:
     """(first false equation, its rows of ``step_labels``) of every trace of ``run`` that has one."""
-    for batch in table_batches(run, "traces", ["trace_id", "text", "steps", "segmenter"]):
-        for row, text in enumerate(batch["text"].to_pylist()):
-            places = false_places(text) if "=" in text else []
+    size = sum(file.bytes for commit in run.commits() for file in commit.files if file.table == "traces")
+    readers = os.cpu_count() or 1 if size > LARGE else 1
+    batches = table_batches(run, "traces", ["trace_id", "text", "steps", "segmenter"])
+    for batch, found in read_in_order(batches, lambda batch: batch["text"].to_pylist(), readers):
+        for row, places in enumerate(found):
             if places:
-                steps = _row_steps(batch, row, text)
+                steps = _row_steps(batch, row, batch["text"][row].as_py())
                 error = step_holding(steps, places)
                 if error is not None:
                     yield error, located(steps, error, 0)
