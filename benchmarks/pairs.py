@@ -44,16 +44,18 @@ POLICY = Policy("recorded", "import")
 NUMBER = re.compile(r"\d+")
 
 MINE = """
-import asyncio, json, resource, sys, time
+import asyncio, json, os, resource, sys, time
 from tracemill.schemas.recipe import MiningSpec
 from tracemill.tasks.mining.build import mine
 from tracemill.tasks.store import RunStore
 run = RunStore.open(sys.argv[1])
 began = time.perf_counter()
 commits = asyncio.run(mine(run, MiningSpec(make=[]), 0.0, None))
-used = resource.getrusage(resource.RUSAGE_SELF)
+own, readers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
 print(json.dumps({
-    "wall": time.perf_counter() - began, "cpu": used.ru_utime + used.ru_stime, "gb": used.ru_maxrss / 2**20,
+    "wall": time.perf_counter() - began,
+    "cpu": sum(used.ru_utime + used.ru_stime for used in (own, readers)),
+    "gb": (own.ru_maxrss + os.cpu_count() * readers.ru_maxrss) / 2**20,  # as if all peaked at once
     "pairs": sum(commit.rows("pairs") for commit in commits),
 }))
 """
@@ -230,6 +232,8 @@ def main() -> None:
                 points.append((total, found))
             if not options.keep and total != options.sizes[0]:
                 subprocess.run(["rm", "-rf", place], check=True)
+        if not points:
+            return
         total, found = points[-1]
         scale = LIMIT_SIZE / total
         print(

@@ -177,8 +177,10 @@ def _tails(piece: str) -> list[str]:
     found = []
     for match in _BEGIN.finditer(piece, max(at, start)):
         side, before = piece[match.start() :].strip(), piece[start : match.start()][-_CONTEXT:]
+        if not _WHOLE.fullmatch(side) or not _balanced(side):
+            continue
         joined = _JOINING.search(before) and not (_NAME.fullmatch(side) and before.endswith("and "))
-        if _WHOLE.fullmatch(side) and not joined and _balanced(side):
+        if not joined:
             found.append(side)
     return found
 
