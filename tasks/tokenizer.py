@@ -150,11 +150,8 @@ class Tokenizer:
                 labels[place] = ids[place]
             elif inside:
                 straddling += 1
-        closing = _first_token(encoding, end, len(text))
-        while closing < len(ids) and ids[closing] not in self._special_ids:
-            closing += 1
-        ends = closing < len(ids) and end > start and trained[end - 1]
-        if ends and not text[end : encoding.offsets[closing][0]].strip():
+        closing = self._closing(encoding, text, end)
+        if closing is not None and end > start and trained[end - 1]:
             labels[closing] = ids[closing]
         return ids, labels, straddling
 
@@ -194,13 +191,18 @@ class Tokenizer:
         for start, end in spans:
             first = _first_token(encoding, start, len(text))
             after = _first_token(encoding, end, len(text))
-            closing = after
-            while closing < len(ids) and ids[closing] not in self._special_ids:
-                closing += 1
-            if closing < len(ids) and not text[end : encoding.token_to_chars(closing)[0]].strip():
+            closing = self._closing(encoding, text, end)
+            if closing is not None:
                 after = closing + 1
             labels[first:after] = ids[first:after]
         return labels
+
+    def _closing(self, encoding: Any, text: str, end: int) -> int | None:
+        """The token that closes a turn whose content ends at ``end``: the next special one, behind white space alone."""
+        ids, place = encoding.ids, _first_token(encoding, end, len(text))
+        while place < len(ids) and ids[place] not in self._special_ids:
+            place += 1
+        return place if place < len(ids) and not text[end : encoding.offsets[place][0]].strip() else None
 
 
 def load_tokenizer(name: str) -> Tokenizer:

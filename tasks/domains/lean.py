@@ -44,9 +44,10 @@ class Lean:
     """The domain of one theorem at a time, on ``prover``. ``verify`` gives the reward of a finished proof's text.
 
     ``propose`` asks somebody else for tactics (and, where the portfolio is to be tried ``beside`` them, half the weight is
-    theirs); without it they are the built-in portfolio's, with or without the ``finishing`` ones, and those that ``simp``. ``refute`` looks for a counterexample to the first goal before anything else is tried on a state
-    (``lean_refute``). ``most`` is the longest proof in tactics. ``calls`` counts the tactics that were tried, those of
-    refutation too; with a ``budget`` of them a state is given no more than are left, and the search ends then.
+    theirs); without it they are the built-in portfolio's, with or without the ``finishing`` ones, and those that ``simp``.
+    ``refute`` looks for a counterexample to the first goal before anything else is tried on a state (``lean_refute``).
+    ``most`` is the longest proof in tactics. ``calls`` counts the tactics that were tried, those of refutation too;
+    with a ``budget`` of them a state is given no more than are left, and the search ends then.
 
     ``notes`` say of a state, by its key, why it has no steps or not all of them: ``refuted``, ``calls`` or ``most``.
     """
@@ -171,9 +172,9 @@ class Lean:
         return self._steps(state, mixed(known, self._likeliest(state)))[:k]
 
     def _steps(self, state: Proof, tactics: Sequence[tuple[str, float | None]]) -> list[Step[Proof]]:
-        if not state.goals or self.notes.get(self.key(state)) == REFUTED:
-            return []
         key = self.key(state)
+        if not state.goals or self.notes.get(key) == REFUTED:
+            return []
         if len(state.tactics) >= self.most:
             self.notes[key] = "most"
             return []

@@ -172,16 +172,7 @@ def _scores(payload: Any, prices: Prices, latency_ms: float | None, replica: str
     pooled = data[0]["data"]
     if not all(_is_number(v) or (isinstance(v, list) and all(map(_is_number, v))) for v in pooled):
         raise Fault(Kind.GARBAGE, "the server's pooled data is not numbers")
-    prompt_tokens = _count(_mapping(payload.get("usage")), "prompt_tokens")
-    return Completion(
-        text=canonical_json(pooled),
-        finish_reason=FinishReason.STOP.value,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=0,
-        cost_usd=prices.cost(prompt_tokens, 0),
-        latency_ms=latency_ms,
-        replica=replica,
-    )
+    return _numbers(pooled, payload, 0, prices, latency_ms, replica)
 
 
 def _scored(
@@ -206,13 +197,25 @@ def _scored(
         if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value) or value > 0:
             raise Fault(Kind.GARBAGE, "a token of the prompt has no log-probability in the server's answer")
         values.append(max(float(value), _IMPOSSIBLE))
+    return _numbers(values, payload, 1, prices, latency_ms, replica)
+
+
+def _numbers(
+    values: list[Any],
+    payload: Mapping[str, Any],
+    generated: int,
+    prices: Prices,
+    latency_ms: float | None,
+    replica: str | None,
+) -> Completion:
+    """Numbers about a text as the completion of a request that wants no text; ``generated`` tokens are paid for all the same."""
     prompt_tokens = _count(_mapping(payload.get("usage")), "prompt_tokens")
     return Completion(
         text=canonical_json(values),
         finish_reason=FinishReason.STOP.value,
         prompt_tokens=prompt_tokens,
         completion_tokens=0,
-        cost_usd=prices.cost(prompt_tokens, 1),
+        cost_usd=prices.cost(prompt_tokens, generated),
         latency_ms=latency_ms,
         replica=replica,
     )

@@ -11,10 +11,10 @@ import pyarrow as pa
 from tracemill.schemas import ids
 from tracemill.schemas.recipe import MiningSpec
 from tracemill.tasks.mining.drawn import Attempt, Pair
-from tracemill.tasks.mining.errors import SIBLINGS, Located, locate, steps_of
+from tracemill.tasks.mining.errors import SIBLINGS, Located, locate
 from tracemill.tasks.mining.feedback import feedback
 from tracemill.tasks.mining.sampling import gumbel
-from tracemill.tasks.steps.base import FirstError
+from tracemill.tasks.steps.base import FirstError, Steps
 
 #: Verifiers of programs and proofs: their numbers are no results, and two right ones need not share any.
 PROGRAMS: Final = frozenset({"code", "lean"})
@@ -70,7 +70,7 @@ class Block:
     def attempt(self, row: int) -> Attempt:
         if row not in self._attempts:
             text, spans, segmenter = (self._block[name][row].as_py() for name in ("text", "steps", "segmenter"))
-            steps = steps_of(self.ids[row], text, spans, segmenter)
+            steps = Steps.of(self.ids[row], text, spans, segmenter)
             template = self._block["template_id"][row].as_py()
             self._attempts[row] = Attempt(steps, self.policies[row], int(self.round[row]), template)
         return self._attempts[row]

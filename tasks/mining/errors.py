@@ -7,7 +7,7 @@ the other locators look at the wrong attempts that are in a pair.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,11 +41,6 @@ GROUP BY ALL ORDER BY ALL
 """
 
 Row = dict[str, Any]
-
-
-def steps_of(trace: str, text: str, spans: Sequence[Mapping[str, int]], segmenter: str) -> Steps:
-    """A trace's steps from its columns."""
-    return Steps(trace, text, tuple((span["start"], span["end"]) for span in spans), segmenter)
 
 
 def arithmetic_errors(run: RunStore) -> Iterator[tuple[FirstError, list[Row]]]:
@@ -96,4 +91,4 @@ def locate(steps: Steps, siblings: Sequence[str], prompt: str, evidence: str, kn
 
 def _row_steps(batch: pa.RecordBatch, row: int, text: str) -> Steps:
     trace, spans, segmenter = (batch[name][row].as_py() for name in ("trace_id", "steps", "segmenter"))
-    return steps_of(trace, text, spans, segmenter)
+    return Steps.of(trace, text, spans, segmenter)

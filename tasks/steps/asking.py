@@ -234,9 +234,8 @@ def owed(
         for batch in connection.sql(_LOOKED_AT, params=settings).to_arrow_reader(1024):
             for row in batch.to_pylist():
                 if row["trace_id"] not in done and row["problem_id"] in problems:
-                    spans = tuple((span["start"], span["end"]) for span in row["steps"])
-                    subject = Subject(Steps(row["trace_id"], row["text"], spans, row["segmenter"]), row["good"])
-                    groups.setdefault(row["problem_id"], []).append(subject)
+                    cut = Steps.of(row["trace_id"], row["text"], row["steps"], row["segmenter"])
+                    groups.setdefault(row["problem_id"], []).append(Subject(cut, row["good"]))
     return [Group(problems[problem], tuple(subjects)) for problem, subjects in groups.items()]
 
 

@@ -7,7 +7,7 @@ counts as verified only where its precision was measured to be at least ``TRUSTE
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -55,6 +55,11 @@ class Steps:
     text: str
     spans: tuple[Span, ...]
     segmenter: str
+
+    @classmethod
+    def of(cls, trace_id: str, text: str, spans: Iterable[Mapping[str, int]], segmenter: str) -> Steps:
+        """A trace's steps from its columns."""
+        return cls(trace_id, text, tuple((span["start"], span["end"]) for span in spans), segmenter)
 
     @property
     def texts(self) -> list[str]:

@@ -6,11 +6,13 @@ ask for the same things in the same order whenever it is given the same answers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tracemill.schemas import ids
 from tracemill.schemas.enums import TraceKind
+from tracemill.schemas.errors import UsageError
 from tracemill.schemas.records import Problem
 from tracemill.tasks.engines.base import Capabilities, Completion, Sampling
 from tracemill.tasks.templates import Template
@@ -76,6 +78,26 @@ class Context:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     capabilities: Capabilities = field(default_factory=Capabilities)
     policy_id: str = ""
+
+    @property
+    def seed(self) -> int:
+        """Of this run of a search on the problem: its own at every index."""
+        return ids.derive_seed(self.sampling.seed, f"{self.problem.problem_id}/{self.index}", 0)
+
+    @property
+    def asking(self) -> dict[str, Any]:
+        """What identifies a tree that an engine was asked for, beside its problem, its policy and its parameters."""
+        return {
+            "template_id": self.template.template_id,
+            "sampling_id": self.sampling.sampling_id,
+            "max_tokens": self.sampling.max_tokens,
+        }
+
+
+def refuse_parameters(name: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ``UsageError`` for the first of the parameters ``given`` to the strategy ``name`` that is not ``known``."""
+    for unknown in sorted(set(given) - set(known)):
+        raise UsageError(f"strategy {name!r} has no parameter {unknown!r}", where="strategy.parameters")
 
 
 #: A strategy: from a context to the attempts made, the attempt at path ``str(context.index)`` first.

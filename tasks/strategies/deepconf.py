@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason, NodeStatus, Outcome, TraceKind, TreeStatus
 from tracemill.schemas.errors import EngineError, UsageError
 from tracemill.tasks.domains.text import UNCHECKED, Thoughts, show_thoughts
@@ -34,7 +33,7 @@ from tracemill.tasks.search.deepconf import (
 from tracemill.tasks.search.drive import gather_all
 from tracemill.tasks.search.rows import edge_rows, node_rows, tree_row
 from tracemill.tasks.search.tree import Node, Plot, Tree
-from tracemill.tasks.strategies.base import Context, Draft, Made
+from tracemill.tasks.strategies.base import Context, Draft, Made, refuse_parameters
 from tracemill.verifiers.equivalence import normal_form
 from tracemill.verifiers.extract import extract
 
@@ -65,9 +64,7 @@ class Settings:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
         """Raises ``UsageError`` for a parameter that is not there or out of place."""
-        for name in given:
-            if name not in PARAMETERS:
-                raise UsageError(f"strategy {NAME!r} has no parameter {name!r}", where="strategy.parameters")
+        refuse_parameters(NAME, given, PARAMETERS)
         made = cls(**given)
         counts = ("budget", "warm_up", "window", "top", "chunk", "parallel")
         for name in counts:
@@ -200,10 +197,8 @@ async def _made(context: Context, settings: Settings, traces: Sequence[Trace], l
     chosen = max(
         voters, key=lambda n: (voters[n][0] is not None and voters[n][0] == winner, voters[n][1], -n), default=0
     )
-    given = {**context.parameters, "template_id": context.template.template_id}
-    given |= {"sampling_id": context.sampling.sampling_id, "max_tokens": context.sampling.max_tokens}
-    seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
-    plot = Plot(context.problem.problem_id, context.policy_id, NAME, given, seed)
+    seed = context.seed
+    plot = Plot(context.problem.problem_id, context.policy_id, NAME, {**context.parameters, **context.asking}, seed)
     budgets = {**Budgets(nodes=settings.budget + 1).document(), "confidence": least}
     tree: Tree[Thoughts] = Tree(plot, Thoughts(), budgets=budgets)
     tree.root.status = NodeStatus.EXPANDED

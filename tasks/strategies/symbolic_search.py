@@ -15,7 +15,6 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Final
 
-from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason, Outcome, TraceKind, TreeStatus
 from tracemill.schemas.errors import DataError, EngineError, UsageError
 from tracemill.schemas.records import Drop, Problem
@@ -37,7 +36,7 @@ from tracemill.tasks.search.rows import tree_row
 from tracemill.tasks.search.tree import Plot, Tree
 from tracemill.tasks.search.values import MonteCarlo, Own, Squashed, Value
 from tracemill.tasks.strategies import compiled_search
-from tracemill.tasks.strategies.base import Context, Draft, Made
+from tracemill.tasks.strategies.base import Context, Draft, Made, refuse_parameters
 from tracemill.tasks.strategies.telling import PARAMETERS as TELLING
 from tracemill.tasks.strategies.telling import Telling
 from tracemill.verifiers.stream_of_search import replay
@@ -73,11 +72,9 @@ def symbolic_search(name: str) -> Callable[[Context], Any]:
 
 async def _search(name: str, context: Context) -> Made:
     given = context.parameters
-    unknown = sorted(set(given) - parameters(name))
-    if unknown:
-        raise UsageError(f"strategy {name!r} has no parameter {unknown[0]!r}", where="strategy.parameters")
+    refuse_parameters(name, given, parameters(name))
     telling = Telling.of(given, [MIXTURE])
-    seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
+    seed = context.seed
     domain_name = _domain_name(context)
     settings = _mixed(given, seed, domain_name) if name == MIXTURE else {**given, "search": name}
     plan = _Plan.of(context.problem, context.policy_id, domain_name, settings, seed)

@@ -28,7 +28,7 @@ from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.registry import build_search, parameter_names
 from tracemill.tasks.search.tree import Plot, Tree
 from tracemill.tasks.search.values import Own
-from tracemill.tasks.strategies.base import Context, Draft, Made
+from tracemill.tasks.strategies.base import Context, Draft, Made, refuse_parameters
 from tracemill.tasks.strategies.telling import PARAMETERS as TELLING
 from tracemill.tasks.strategies.telling import Telling
 from tracemill.verifiers.lean.tactics import TacticEnvironment, TacticProver, script
@@ -73,9 +73,7 @@ async def tactic_search(context: Context) -> Made:
 async def search_with(context: Context, prover: Callable[[], TacticProver]) -> Made:
     """``tactic_search`` on the prover that ``prover`` gives, in the thread of its own that walks."""
     given = context.parameters
-    unknown = sorted(set(given) - PARAMETERS)
-    if unknown:
-        raise UsageError(f"strategy 'tactic_search' has no parameter {unknown[0]!r}", where="strategy.parameters")
+    refuse_parameters("tactic_search", given, PARAMETERS)
     name = str(given.get("search", "best_first"))
     if name not in SEARCHES:
         raise UsageError(
@@ -103,7 +101,7 @@ async def search_with(context: Context, prover: Callable[[], TacticProver]) -> M
         return [*weighed(answers)[:k]]
 
     propose = None if proposer == PROPOSERS[0] else ask
-    seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
+    seed = context.seed
     domain, tree = await loop.run_in_executor(_WALKER, lambda: _grown(context, name, prover(), verify, propose, seed))
     best = tree.best_leaf
     proved = best is not None and best.goal

@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final
 
-from tracemill.schemas import ids
 from tracemill.schemas.enums import FinishReason, NodeStatus, TraceKind
 from tracemill.schemas.errors import UsageError
 from tracemill.schemas.plugins import resolve
@@ -25,7 +24,7 @@ from tracemill.tasks.search.growth import Growth, grown, plant
 from tracemill.tasks.search.registry import build_search, parameter_names, parameters_of
 from tracemill.tasks.search.tree import Node, Plot, Tree
 from tracemill.tasks.search.values import MonteCarlo, Own, Value, Votes
-from tracemill.tasks.strategies.base import Context, Draft, Made
+from tracemill.tasks.strategies.base import Context, Draft, Made, refuse_parameters
 from tracemill.tasks.strategies.telling import PARAMETERS as TELLING
 from tracemill.tasks.strategies.telling import Telling
 
@@ -62,7 +61,7 @@ def text_search(name: str) -> Callable[[Context], Any]:
 async def _search(name: str, context: Context) -> Made:
     settings = Settings.of(name, context.parameters)
     domain = settings.domain(context)
-    seed = ids.derive_seed(context.sampling.seed, f"{context.problem.problem_id}/{context.index}", 0)
+    seed = context.seed
     tree = plant(domain, settings.plot(context, seed), domain.initial(context.problem), settings.budgets)
     growth = Growth(domain, tree, budgets=settings.budgets, value=settings.value, merge=settings.merge)
     await run(grown(settings.search, growth))
@@ -86,9 +85,7 @@ class Settings:
     @classmethod
     def of(cls, name: str, given: Mapping[str, Any]) -> Settings:
         merged = {**DEFAULTS.get(name, {}), **given}
-        unknown = sorted(set(given) - parameters(name))
-        if unknown:
-            raise UsageError(f"strategy {name!r} has no parameter {unknown[0]!r}", where="strategy.parameters")
+        refuse_parameters(name, given, parameters(name))
         value = merged.get("value", "none")
         if value not in _VALUES:
             raise UsageError(
@@ -125,13 +122,7 @@ class Settings:
 
     def plot(self, context: Context, seed: int) -> Plot:
         """What identifies the tree: besides problem and policy all that changes an answer, or the limit of one."""
-        all_of = {
-            **self.given,
-            **parameters_of(self.search),
-            "template_id": context.template.template_id,
-            "sampling_id": context.sampling.sampling_id,
-            "max_tokens": context.sampling.max_tokens,
-        }
+        all_of = {**self.given, **parameters_of(self.search), **context.asking}
         return Plot(context.problem.problem_id, context.policy_id, self.name, all_of, seed)
 
 

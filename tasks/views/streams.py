@@ -151,7 +151,7 @@ class Streams:
                 }
             )
             if self._tokenizer is not None:
-                made = self._tokens(self._tokenizer, said, spans, row)
+                made = self._tokens(self._tokenizer, kept[-1])
                 if made is not None:
                     tokens.append(made)
         rows = [{name: row[name] for name in SCHEMA.names} for row in kept]
@@ -165,26 +165,12 @@ class Streams:
             ],
         )
 
-    def _tokens(
-        self, tokenizer: Tokenizer, said: list[Any], spans: list[dict[str, int]], row: dict[str, Any]
-    ) -> dict[str, Any] | None:
+    def _tokens(self, tokenizer: Tokenizer, row: dict[str, Any]) -> dict[str, Any] | None:
         try:
-            input_ids, labels, straddling = tokenizer.tokenize_spans(
-                said, [(span["start"], span["end"]) for span in spans]
-            )
+            return tokenized.told_row(tokenizer, row) | {"split": row["split"]}
         except UsageError as error:
             self.drops.add(f"view:{VIEW}{tokenized.SUFFIX}", row["stream_id"], tokenized.REFUSED, error.what)
             return None
-        return {
-            "input_ids": input_ids,
-            "labels": labels,
-            "stream_id": row["stream_id"],
-            "problem_id": row["problem_id"],
-            "straddling": straddling,
-            "tokenizer": tokenizer.name,
-            "template_hash": tokenizer.template_hash,
-            "split": row["split"],
-        }
 
     def _size(self, row: dict[str, Any], sizes: dict[str, int]) -> int:
         """The tokens of a stream's text, counted once; characters where no tokenizer is named."""

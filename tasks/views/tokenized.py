@@ -7,6 +7,7 @@ worked examples of a few-shot prompt and the earlier turns of a conversation are
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -88,29 +89,33 @@ def tokenize_splices(tokenizer: Tokenizer, rows: pa.Table, most: int | None) -> 
     """
     made, refused = [], Counter[str]()
     for row in rows.select(["messages", "loss_spans", "stream_id", "problem_id"]).to_pylist():
-        spans = [(span["start"], span["end"]) for span in row["loss_spans"]]
         try:
-            ids, labels, straddling = tokenizer.tokenize_spans(row["messages"], spans)
+            told = told_row(tokenizer, row)
         except UsageError:
             refused[REFUSED] += 1
             continue
-        if most is not None and len(ids) > most:
+        if most is not None and len(told["input_ids"]) > most:
             refused[TOO_LONG] += 1
-        elif not any(label != IGNORED for label in labels[-_TAIL:]):
+        elif not any(label != IGNORED for label in told["labels"][-_TAIL:]):
             refused[UNTRAINED] += 1
         else:
-            made.append(
-                {
-                    "input_ids": ids,
-                    "labels": labels,
-                    "stream_id": row["stream_id"],
-                    "problem_id": row["problem_id"],
-                    "straddling": straddling,
-                    "tokenizer": tokenizer.name,
-                    "template_hash": tokenizer.template_hash,
-                }
-            )
+            made.append(told)
     return pa.Table.from_pylist(made, schema=SPLICED), refused
+
+
+def told_row(tokenizer: Tokenizer, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of ``SPLICED`` of a view's row with ``messages`` and ``loss_spans``. Raises UsageError where the template refuses."""
+    spans = [(span["start"], span["end"]) for span in row["loss_spans"]]
+    ids, labels, straddling = tokenizer.tokenize_spans(row["messages"], spans)
+    return {
+        "input_ids": ids,
+        "labels": labels,
+        "stream_id": row["stream_id"],
+        "problem_id": row["problem_id"],
+        "straddling": straddling,
+        "tokenizer": tokenizer.name,
+        "template_hash": tokenizer.template_hash,
+    }
 
 
 def last_turn_only(input_ids: list[int], labels: list[int]) -> Tokens:
