@@ -6,7 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -43,26 +43,6 @@ def contract() -> ModuleType:
 @pytest.fixture(scope="session")
 def standin_script() -> Path:
     return SERVER
-
-
-@pytest.fixture
-def standin() -> Iterator[Callable[..., str]]:
-    """``standin("--latency-ms", "5")`` starts a server and gives its base URL; all are ended after the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*flags: str) -> str:
-        process = subprocess.Popen([sys.executable, str(SERVER), *flags], stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        assert process.stdout is not None
-        port = json.loads(process.stdout.readline())["port"]
-        return f"http://127.0.0.1:{port}/v1"
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 @pytest.fixture(scope="session")
